@@ -1,0 +1,149 @@
+"""`vulnzero list` and `vulnzero show`."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from starter.cli import human
+from starter.cli.exits import wait_for
+from starter.cli.options import Session, asks_ledger, asks_temporal, example
+
+if TYPE_CHECKING:
+    from activities.database.views import DeploymentView, HostLine
+    from workflows.contracts.status import Status
+
+_STATUS_SECONDS = 3.0
+
+
+@click.command("list", epilog=example("vulnzero list --active"))
+@click.option("--active", is_flag=True, help="only those that are not closed")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000), help="at most so many")
+@asks_ledger
+def list_(active: bool, limit: int, session: Session) -> None:
+    """List deployments, newest first."""
+
+    async def read() -> None:
+        async with session.ledger() as ledger:
+            found = await ledger.deployments(active, limit)
+        if session.out.is_json:
+            return session.out.json(found)
+        if not found:
+            return session.out.line("no deployment is open" if active else "no deployments yet: vulnzero deploy --help")
+        rows = [
+            (
+                one.id, one.state.value, one.patch, f"{one.done}/{one.hosts}" if one.hosts else "-",
+                human.moment(one.created_at), _took(one.started_at, one.finished_at), one.requested_by, one.message,
+            )
+            for one in found
+        ]  # fmt: skip
+        heads = ("ID", "STATE", "PATCH", "DONE", "CREATED", "TOOK", "BY", "MESSAGE")
+        return session.out.table(heads, rows, state_column=1)
+
+    wait_for(read())
+
+
+@click.command("show", epilog=example("vulnzero show 12 -o json"))
+@click.argument("deployment_id", metavar="ID", type=click.IntRange(min=1))
+@asks_temporal
+def show(deployment_id: int, session: Session) -> None:
+    """Show deployment ID: its plan, what it waits for, its waves and hosts."""
+
+    async def read() -> None:
+        async with session.ledger() as ledger:
+            view = await ledger.deployment(deployment_id)
+            hosts = await ledger.hosts(deployment_id)
+        status, silence = None, ""
+        if view.finished_at is None:
+            status, silence = await _ask(session, view)
+        if session.out.is_json:
+            shown = view.model_dump(mode="json") | {"hosts_list": [host.model_dump(mode="json") for host in hosts]}
+            return session.out.json(shown | {"status": status.model_dump(mode="json") if status else None})
+        return _print(session, view, hosts, status, silence)
+
+    wait_for(read())
+
+
+async def _ask(session: Session, view: "DeploymentView") -> "tuple[Status | None, str]":
+    """The workflow's own status, or why there is none. The ledger is shown all the same."""
+    from starter import calls
+    from workflows.contracts.errors import VulnzeroError
+
+    try:
+        async with asyncio.timeout(_STATUS_SECONDS):
+            temporal = await session.where.temporal().connect()
+            handle = temporal.get_workflow_handle(view.workflow_id or "")
+            return await calls.ask_status(temporal, handle), ""
+    except TimeoutError:
+        return None, "unknown: the workflow did not answer (does a worker run?)"
+    except VulnzeroError as error:
+        return None, f"unknown: {error.message}"
+
+
+def _print(
+    session: Session, view: "DeploymentView", hosts: "list[HostLine]", status: "Status | None", silence: str
+) -> None:
+    out = session.out
+    limits = view.thresholds
+    cves = f", {', '.join(view.cves)}" if view.cves else ""
+    out.fields(
+        [
+            ("deployment", str(view.id)),
+            ("patch", f"{view.patch} ({view.severity}{cves})"),
+            ("strategy", view.strategy + "".join(f", {name} {value}" for name, value in view.strategy_params.items())),
+            ("to", view.selection),
+            ("state", f"{out.state(view.state)}: {human.plain(view.message)}" if view.message else out.state(view.state)),
+            ("waits for", silence or (waiting(status) if status else "")),
+            ("asked by", f"{human.plain(view.requested_by)}, {human.moment(view.created_at)}"),
+            ("started", human.moment(view.started_at) if view.started_at else ""),
+            ("finished", human.moment(view.finished_at) if view.finished_at else ""),
+            ("took", _took(view.started_at, view.finished_at) if view.started_at else ""),
+            ("plan", f"{human.hosts(view.hosts)} in {len(view.waves)} waves, {human.duration(view.wait_seconds)} between"
+                if view.plan_hash else "not made yet"),
+            ("plan hash", (view.plan_hash or "")[:12]),
+            ("ends at", f"{limits.max_failures} failed or {limits.max_unreachable} unreachable hosts" if limits else ""),
+            ("limits", f"{limits.max_concurrency} at once, {limits.min_healthy} must stay in service, "
+                f"{human.duration(limits.host_timeout)} a host" if limits else ""),
+            *(("note", note) for note in view.notes),
+        ]
+    )  # fmt: skip
+    if view.waves:
+        out.line()
+        out.table(("WAVE", "HOSTS", "STATES"), [(one.number, one.hosts, tally(one.counts.by_state)) for one in view.waves])
+    if hosts:
+        out.line()
+        rows = [
+            (one.name, one.wave, one.state.value, human.duration(one.seconds), _versions(one), one.message)
+            for one in hosts
+        ]
+        out.table(("HOST", "WAVE", "STATE", "TOOK", "VERSION", "MESSAGE"), rows, state_column=2)
+
+
+def waiting(status: "Status") -> str:
+    """What a deployment waits for, and until when, in local time."""
+    wait = status.waits_for
+    if wait is None:
+        return ""
+    left = human.duration(wait.remaining_seconds)
+    until = f"until {human.clock(wait.until)}" if wait.until else "standing still"
+    return f"{human.plain(wait.what)}, {left} left, {until} ({wait.wait_id})"
+
+
+def tally(by_state: "dict[HostState, int]") -> str:
+    return ", ".join(f"{number} {state.lower()}" for state, number in sorted(by_state.items()))
+
+
+def _versions(host: "HostLine") -> str:
+    return human.plain(f"{host.before or '?'} -> {host.after}" if host.after else host.before or "-")
+
+
+def _took(start: "datetime | None", end: "datetime | None") -> str:
+    from datetime import UTC, datetime
+
+    return "-" if start is None else human.duration(((end or datetime.now(UTC)) - start).total_seconds())
+
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from workflows.contracts.names import HostState

@@ -1,0 +1,37 @@
+"""Numbers and times as people say them."""
+
+from datetime import datetime
+
+
+def duration(seconds: float | None) -> str:
+    """"4.2 s", "2 min 5 s", "3 h 20 min", "2 d 4 h"; "-" where there is none."""
+    if seconds is None:
+        return "-"
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller_size, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def moment(at: datetime | None) -> str:
+    """Date and local time with its zone; "-" where there is none."""
+    return "-" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def clock(at: datetime) -> str:
+    """Local time alone, for lines of one evening."""
+    return at.astimezone().strftime("%H:%M:%S")
+
+
+def hosts(number: int) -> str:
+    return "1 host" if number == 1 else f"{number} hosts"
+
+
+def plain(text: str) -> str:
+    """Without control characters: words that came from a host must not steer the terminal they are shown on."""
+    return "".join(char if char.isprintable() else " " for char in text)

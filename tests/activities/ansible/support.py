@@ -1,0 +1,137 @@
+"""What the tests of this folder share: a job in one line, a worker that answers claims, and a look for orphans."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from activities.ansible.claims import ClaimServer, No, Start
+from activities.ansible.job import Finished, Job, JobHost, Line, Outcome, Started
+from activities.ansible.runner import BatchRun
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx2tPyAKdSRKkrBhSZvTaOmRlHTuRsRaKpGsFHB2ZSk"
+PACKAGE = "acme-healthd"
+FENCES = itertools.count(1000)
+DEPLOYMENTS = itertools.count(1)
+
+Ask = Callable[[str], Awaitable[Start | No]]
+
+
+def a_host(name: str = "web-1", **changes: Any) -> JobHost:
+    values: dict[str, Any] = {
+        "name": name,
+        "address": "192.0.2.1",
+        "host_key": KEY,
+        "credential": "file:/keys/one",
+        "package": PACKAGE,
+        "version": "1.0.1",
+    }
+    return JobHost(**(values | changes))
+
+
+def a_job(hosts: Sequence[JobHost], **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "batch": "batch-1",
+        "deployment": 1,
+        "attempt": 1,
+        "directory": "/run/vulnzero/batch-1",
+        "claim_socket": "/run/vulnzero/claims",
+        "forks": 10,
+        "host_timeout": 60,
+        "hosts": tuple(hosts),
+    }
+    return Job(**(values | changes))
+
+
+async def yes(_host: str) -> Start:
+    return Start(fence=next(FENCES))
+
+
+@dataclass
+class Ran:
+    """A batch as its reader saw it."""
+
+    job: Job
+    run: BatchRun
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        found = [line for line in self.lines if isinstance(line, Outcome)]
+        assert len({line.host for line in found}) == len(found), "a host has two outcomes"
+        return {line.host: line for line in found}
+
+    @property
+    def only(self) -> Outcome:
+        (outcome,) = self.outcomes.values()
+        return outcome
+
+    @property
+    def finished(self) -> Finished:
+        assert isinstance(self.lines[-1], Finished)
+        return self.lines[-1]
+
+    async def until_started(self, host: str) -> None:
+        while Started(host=host) not in self.lines:
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def a_batch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> AsyncIterator[tuple[Ran, asyncio.Task[None]]]:
+    """A batch that runs; the task ends when its last line was read."""
+    private = tempfile.mkdtemp(prefix="vz-")
+    changes = {"deployment": next(DEPLOYMENTS)} | changes
+    job = a_job(hosts, directory=f"{private}/batch", claim_socket=f"{private}/claims", **changes)
+    Path(job.directory).mkdir(mode=0o700)
+    try:
+        async with ClaimServer(job.claim_socket, ask), BatchRun(job) as run:
+            ran = Ran(job, run)
+
+            async def read() -> None:
+                async for line in run:
+                    ran.lines.append(line)
+
+            reading = asyncio.create_task(read())
+            yield ran, reading
+            if not reading.done():
+                reading.cancel()
+    finally:
+        shutil.rmtree(private)
+
+
+async def patch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> Ran:
+    """A whole batch, to its last line."""
+    async with a_batch(hosts, ask, **changes) as (ran, reading):
+        await reading
+        assert not Path(ran.job.directory).exists(), "the supervisor left its directory"
+    return ran
+
+
+def processes_of(directory: str) -> dict[int, str]:
+    """Every process that has the batch's directory in its command line: ansible-playbook, its forks, every ssh."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if directory in command:
+            found[int(path.parent.name)] = command
+    return found
+
+
+def wait_until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what or true} did not come true in {seconds} s"
+        time.sleep(0.02)
+
+
+async def eventually(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+    await asyncio.to_thread(wait_until, true, seconds, what)

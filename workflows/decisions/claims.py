@@ -1,0 +1,72 @@
+"""May this host start now? The one gate that every host passes, whoever asks and however often (rules 6, 8, 11, 16)."""
+
+from enum import StrEnum
+
+from workflows.contracts.model import Contract
+from workflows.contracts.names import Control, HostState
+from workflows.contracts.plans import Thresholds
+from workflows.contracts.steps import Counts
+
+
+class Answer(StrEnum):
+    START = "start"
+    WAIT = "wait"
+    NO = "no"
+
+
+class Host(Contract):
+    """`left_behind`: an earlier try of the same batch claimed the host and its worker is gone."""
+
+    state: HostState
+    left_behind: bool = False
+
+
+class Decision(Contract):
+    answer: Answer
+    reason: str = ""
+
+
+START = Decision(answer=Answer.START)
+
+
+def _no(reason: str) -> Decision:
+    return Decision(answer=Answer.NO, reason=reason)
+
+
+def spent_budget(counts: Counts, limits: Thresholds) -> str | None:
+    """Which failure budget is spent, as a sentence; None while there is room (rules 3 and 6).
+
+    UNKNOWN counts with UNREACHABLE: a host nobody can look at is no reason to take the next one.
+    """
+    failed = counts.of(HostState.FAILED)
+    lost = counts.of(HostState.UNREACHABLE, HostState.UNKNOWN)
+    if failed >= limits.max_failures:
+        return f"{failed} of at most {limits.max_failures} failed hosts"
+    if lost >= limits.max_unreachable:
+        return f"{lost} of at most {limits.max_unreachable} unreachable hosts"
+    return None
+
+
+def may_start(control: Control, counts: Counts, limits: Thresholds, hosts: int, host: Host) -> Decision:
+    """Decides on one host. `counts` are current states over the whole deployment of `hosts` hosts."""
+    if control is Control.HALT:
+        return _no("the deployment is halted")
+    if host.left_behind and host.state in (HostState.RUNNING, HostState.UNKNOWN):
+        # In spite of pause and budget: the dead worker may have left it half patched.
+        return START
+    if host.state is not HostState.PENDING:
+        return _no(f"the host is {host.state} already")
+    if control is Control.STOP:
+        return _no("the deployment is stopping")
+    if control is Control.PAUSE:
+        return _no("the deployment is paused")
+    if spent := spent_budget(counts, limits):
+        return _no(f"the failure budget is spent: {spent}")
+    in_hand = counts.of(HostState.RUNNING)
+    if in_hand >= limits.max_concurrency:
+        return Decision(answer=Answer.WAIT, reason=f"{in_hand} hosts are in hand")
+    broken = counts.of(HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
+    if hosts - broken - in_hand - 1 < limits.min_healthy:
+        reason = f"fewer than {limits.min_healthy} hosts would stay in service"
+        return Decision(answer=Answer.WAIT, reason=reason) if in_hand else _no(reason)
+    return START

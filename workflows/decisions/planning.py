@@ -1,0 +1,88 @@
+"""From hosts and a strategy to a frozen plan: who, in which wave, and every threshold as a count (rules 1-4)."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from workflows.contracts.errors import InvalidRequest
+from workflows.contracts.plans import Plan, PlanHost, Thresholds, Wave
+from workflows.contracts.strategies import Rolling, StrategyParams
+
+DOMAINS = ("zone", "rack", "service")  # failure domains, the widest first
+
+
+def spread(hosts: Sequence[PlanHost], domains: Sequence[str] = DOMAINS) -> list[PlanHost]:
+    """Orders hosts so that neighbours come from different failure domains wherever the labels allow it (rule 4).
+
+    Greedy: always the fullest domain that was not the last one taken. Ties fall by name, so a plan made twice from
+    the same hosts is the same plan.
+    """
+    if not domains or len(hosts) < 2:
+        return sorted(hosts, key=lambda host: host.name)
+    groups: dict[str, list[PlanHost]] = defaultdict(list)
+    for host in hosts:
+        groups[host.labels.get(domains[0], "")].append(host)
+    waiting = {domain: spread(members, domains[1:])[::-1] for domain, members in groups.items()}
+    ordered: list[PlanHost] = []
+    last = None
+    while waiting:
+        candidates = [domain for domain in waiting if domain != last] or list(waiting)
+        last = min(candidates, key=lambda domain: (-len(waiting[domain]), domain))
+        ordered.append(waiting[last].pop())
+        if not waiting[last]:
+            del waiting[last]
+    return ordered
+
+
+def thresholds(params: StrategyParams, hosts: int, stop_at_first: bool = False) -> Thresholds:
+    """Every limit as a count of hosts. Raises InvalidRequest where min_healthy leaves no host free to take."""
+    floor = params.min_healthy.ceiled(hosts) if params.min_healthy else 0
+    if floor >= hosts:
+        raise InvalidRequest(
+            "min_healthy",
+            f"{params.min_healthy} of {hosts} hosts is {floor}, which leaves no host free to take",
+            f"at most {hosts - 1} can stay in service",
+        )
+    return Thresholds(
+        max_failures=1 if stop_at_first else params.max_failures,
+        max_unreachable=params.max_unreachable or max(2, hosts // 10),
+        max_concurrency=params.max_concurrency,
+        min_healthy=floor,
+        host_timeout=params.host_timeout,
+        on_failure=params.on_failure,
+    )
+
+
+def waves(hosts: int, size: int) -> tuple[Wave, ...]:
+    """Cuts `hosts` into waves of `size`; the last may be smaller."""
+    return tuple(
+        Wave(number=number, first=first, hosts=min(size, hosts - first))
+        for number, first in enumerate(range(0, hosts, size), start=1)
+    )
+
+
+def plan_rolling(patch_id: int, hosts: Sequence[PlanHost], params: Rolling) -> Plan:
+    ordered = spread(hosts)
+    size = params.batch_size.floored(len(ordered))
+    notes = []
+    if not params.continue_on_error and params.max_failures > 1:
+        notes.append(
+            f"the first failed host ends the deployment: continue_on_error is false, so max_failures "
+            f"{params.max_failures} never applies"
+        )
+    return Plan(
+        strategy="rolling",
+        patch_id=patch_id,
+        hosts=tuple(host.asset_id for host in ordered),
+        waves=waves(len(ordered), size),
+        thresholds=thresholds(params, len(ordered), stop_at_first=not params.continue_on_error),
+        wait_seconds=params.wait_seconds,
+        notes=tuple(notes),
+    )
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 over the plan's canonical JSON: an approval names it, and any change voids that approval."""
+    text = json.dumps(plan.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

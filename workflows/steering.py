@@ -1,0 +1,111 @@
+"""The verbs: checked against the state, applied in memory at once, written to the ledger before they answer."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import ports
+    from workflows.contracts.errors import Refused, RequestError
+    from workflows.contracts.names import Control, Verb
+    from workflows.contracts.requests import ARGUMENTS, PromoteArgument, VerbAnswer, VerbArgument
+    from workflows.contracts.steps import RecordVerb
+    from workflows.decisions.verbs import refusal
+    from workflows.situation import Situation
+
+
+class Steering:
+    """Updates are refused with a reason where they do not apply; signals are recorded and ignored (rule 15)."""
+
+    def __init__(self, now: Situation, show: Callable[[], None]) -> None:
+        self._now = now
+        self._show = show
+        self._closed = False
+        self._recordings: list[asyncio.Task[None]] = []
+        self.ledger = asyncio.Lock()
+
+    def check(self, verb: Verb, raw: Any) -> VerbArgument:
+        """Raises InvalidRequest for what cannot be read, Refused where the state does not allow it."""
+        argument = ARGUMENTS[verb].read(raw, str(verb))
+        wanted = argument.wait_id if isinstance(argument, PromoteArgument) else None
+        wait_id = self._now.wait.wait_id if self._now.wait else None
+        if why := refusal(verb, self._now.state, self._now.cancelling, wait_id, wanted):
+            raise Refused(f"{verb} refused: {why}")
+        return argument
+
+    async def update(self, verb: Verb, raw: Any) -> VerbAnswer:
+        argument = self.check(verb, raw)
+        message = self._apply(verb, argument)
+        await self._record(verb, argument, True, message)
+        return VerbAnswer(deployment_id=self._now.deployment_id or 0, state=self._now.state, message=message)
+
+    async def signal(self, verb: Verb, raw: Any) -> None:
+        try:
+            argument = self.check(verb, raw)
+        except (RequestError, Refused) as error:
+            workflow.logger.warning("signal %s ignored: %s", verb, error)
+            self._now.sequence += 1
+            who = raw.get("by") if isinstance(raw, dict) else None
+            await self._record(verb, VerbArgument(by=who if isinstance(who, str) else "unknown"), False, str(error))
+            return
+        await self._record(verb, argument, True, self._apply(verb, argument))
+
+    def cancelled_from_outside(self) -> None:
+        """Temporal's own Cancel. The flow carries it out; the claim gate hears of it from the recording task."""
+        argument = VerbArgument(by="Temporal cancel")
+        if not self._now.cancelling:
+            message = self._apply(Verb.CANCEL, argument)
+            self._recordings.append(asyncio.create_task(self._record(Verb.CANCEL, argument, True, message)))
+
+    async def while_paused(self) -> None:
+        await workflow.wait_condition(lambda: not self._now.paused)
+
+    async def close(self) -> None:
+        """The deployment is over: what waits for its row gives up, what is being recorded is awaited."""
+        self._closed = True
+        for recording in self._recordings:
+            await recording
+
+    def _apply(self, verb: Verb, argument: VerbArgument) -> str:
+        """Changes the situation, in one piece: no await may come between the check and this."""
+        now, clock = self._now, workflow.now()
+        now.sequence += 1
+        if verb is Verb.PAUSE:
+            if now.paused:
+                return "was paused already"
+            now.control, now.paused_by = Control.PAUSE, argument.by
+            now.pauses += 1
+            if now.wait:
+                now.wait.stop(clock)
+            message = "nothing new starts; hosts in hand finish"
+        elif verb is Verb.RESUME:
+            now.control = Control.RUN
+            message = f"goes on with: {now.message}"
+        elif verb is Verb.CANCEL:
+            if now.cancelling:
+                return "was being cancelled already"
+            now.control = Control.STOP
+            message = "hosts in hand finish, the rest is not started"
+        else:
+            assert now.wait is not None
+            now.wait.promoted = True
+            message = f"{now.wait.what} is ended, {now.wait.left(clock):.0f} s early"
+        self._show()
+        return message
+
+    async def _record(self, verb: Verb, argument: VerbArgument, applied: bool, message: str) -> None:
+        now = self._now
+        sequence, control = now.sequence, now.control
+        await workflow.wait_condition(lambda: now.deployment_id is not None or self._closed)
+        if now.deployment_id is None:
+            return
+        async with self.ledger:
+            await ports.RECORD_VERB.call(
+                RecordVerb(
+                    deployment_id=now.deployment_id, verb=verb, sequence=sequence, control=control, state=now.state,
+                    by=argument.by, reason=argument.reason, applied=applied, message=message, sentence=now.sentence,
+                ),
+                f"{verb} by {argument.by}: {message}"[:200],
+            )  # fmt: skip
