@@ -65,8 +65,12 @@ def unavailable(client: Client, error: RPCError) -> TemporalUnavailable:
 
 
 async def send(client: Client, handle: WorkflowHandle[Any, Any], verb: Verb, argument: VerbArgument) -> VerbAnswer:
-    """One verb as an update. Raises Refused with the workflow's own reason, NoWorker or NoAnswer after ANSWER_SECONDS."""
+    """One verb as an update. Raises Refused with the workflow's own reason; NoWorker, NoAnswer after ANSWER_SECONDS."""
     raw = argument.model_dump(mode="json", exclude_unset=True)
+    # Asked first: an update that nobody takes now could still be carried out when a worker comes, long after its
+    # sender has been told that it failed.
+    if not await has_worker(client, Queue.WORKFLOWS):
+        raise NoWorker(Queue.WORKFLOWS, f"'{verb}'; it was not sent")
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer: VerbAnswer = await handle.execute_update(verb, raw, result_type=VerbAnswer)
@@ -83,7 +87,7 @@ async def send(client: Client, handle: WorkflowHandle[Any, Any], verb: Verb, arg
 
 
 async def ask_status(client: Client, handle: WorkflowHandle[Any, Any]) -> Status:
-    """Raises NoWorker or NoAnswer after ANSWER_SECONDS, Refused where Temporal does not know the workflow (any more)."""
+    """Raises NoWorker or NoAnswer after ANSWER_SECONDS, Refused where Temporal has forgotten the workflow."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer: Status = await handle.query(STATUS_QUERY, result_type=Status)

@@ -203,7 +203,9 @@ def me() -> str:
 def _workflow_type(strategy: StrategyParams) -> WorkflowType:
     if isinstance(strategy, Rolling):
         return strategy.workflow_type
-    raise InvalidRequest("strategy", f"{type(strategy).__name__} is no strategy", "use one of workflows.contracts, e.g. Rolling()")
+    raise InvalidRequest(
+        "strategy", f"{type(strategy).__name__} is no strategy", "use one of workflows.contracts, e.g. Rolling()"
+    )
 
 
 def _how(error: WorkflowFailureError) -> str:

@@ -1,7 +1,7 @@
 """Following a deployment: the ledger twice a second, and beside it what the workflow itself says it waits for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class Follower:
         self._closed_in_temporal = 0
         self._how = ""
 
-    async def snapshots(self) -> AsyncIterator[Snapshot]:
+    async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
         """Until the deployment is closed; the last snapshot holds its result and its last event.
 
         Raises what the first look raises (UnknownThing, LedgerUnavailable); later the ledger may be away for any

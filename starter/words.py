@@ -14,7 +14,7 @@ def in_users_words(strategy: StrategyParams) -> dict[str, Any]:
 
 
 def size_in_words(size: Size) -> str | dict[str, str | int]:
-    """"20%" or "4 hosts"; an exact share where a percentage would round it (a third of 3000 hosts is not 999)."""
+    """ "20%" or "4 hosts"; an exact share where a percentage would round it (a third of 3000 hosts is not 999)."""
     words = str(size)
     if Size.parse(words) == size:
         return words

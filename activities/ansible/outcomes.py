@@ -115,8 +115,9 @@ def _message(result: dict[str, Any]) -> str:
 
 
 def _ssh_words(message: str) -> str:
-    """ssh draws a box of @ round the warning that matters most; for one sentence that is all noise."""
-    lines = [line.strip(" @\r") for line in message.splitlines()]
+    """ssh's own words as one line: without what Ansible puts before them, and without the box of @ that ssh draws
+    round the warning that matters most."""
+    lines = [line.strip(" @\r") for line in message.rpartition("over ssh: ")[2].splitlines()]
     return " ".join(line for line in lines if line) or "ssh said nothing"
 
 

@@ -33,6 +33,8 @@ class BatchRun:
     """Use it from the worker's main thread: the death signal follows the thread that started the supervisor, and a
     pool's thread that ends would take the batch with it."""
 
+    module = "activities.ansible.supervisor"
+
     def __init__(self, job: Job) -> None:
         self._job = job
         self._process: asyncio.subprocess.Process | None = None
@@ -52,7 +54,7 @@ class BatchRun:
                 sys.executable,
                 "-P",
                 "-m",
-                "activities.ansible.supervisor",
+                self.module,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

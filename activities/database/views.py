@@ -27,7 +27,7 @@ class WaveLine(Contract):
 
 
 class DeploymentLine(Contract):
-    """One line of the list. `hosts` is 0 until the plan is frozen; `done` counts SUCCEEDED and SKIPPED."""
+    """One line of the list. `hosts_total` is 0 until the plan is frozen; `hosts_done` are SUCCEEDED and SKIPPED."""
 
     id: int
     workflow_id: str | None
@@ -35,8 +35,8 @@ class DeploymentLine(Contract):
     strategy: str
     state: DeploymentState
     message: str
-    hosts: int
-    done: int
+    hosts_total: int
+    hosts_done: int
     counts: Counts
     requested_by: str
     created_at: datetime
@@ -172,7 +172,7 @@ class Views:
         return [HostLine.model_validate(row._asdict()) for row in rows]
 
 
-def _with_waves() -> Select[Any]:
+def _with_waves() -> Select[*tuple[Any, ...]]:
     """Deployments with `waves`: {"1": {"SUCCEEDED": 3, ...}, ...}."""
     per_state = (
         select(PlanHostRow.wave, _HOST_STATE.label("state"), func.count().cast(Integer).label("hosts"))
@@ -188,11 +188,12 @@ def _with_waves() -> Select[Any]:
         .subquery()
     )
     waves = select(func.jsonb_object_agg(per_wave.c.wave, per_wave.c.states)).scalar_subquery()
-    return select(
+    chosen: Select[*tuple[Any, ...]] = select(
         DeploymentRow.id, DeploymentRow.workflow_id, PatchRow.name.label("patch"), DeploymentRow.strategy,
         DeploymentRow.state, DeploymentRow.message, DeploymentRow.requested_by, DeploymentRow.created_at,
         DeploymentRow.started_at, DeploymentRow.finished_at, waves.label("waves"),
-    ).join(PatchRow, PatchRow.id == DeploymentRow.patch_id)  # fmt: skip
+    )  # fmt: skip
+    return chosen.join(PatchRow, PatchRow.id == DeploymentRow.patch_id)
 
 
 def _line(row: Row[Any]) -> dict[str, Any]:
@@ -202,9 +203,9 @@ def _line(row: Row[Any]) -> dict[str, Any]:
         for state, hosts in states.items():
             counts[HostState(state)] = counts.get(HostState(state), 0) + hosts
     by_state = Counts(by_state=counts)
-    names = DeploymentLine.model_fields.keys() - {"hosts", "done", "counts"}
+    names = DeploymentLine.model_fields.keys() - {"hosts_total", "hosts_done", "counts"}
     return {name: getattr(row, name) for name in names} | {
-        "hosts": sum(counts.values()),
-        "done": by_state.of(HostState.SUCCEEDED, HostState.SKIPPED),
+        "hosts_total": sum(counts.values()),
+        "hosts_done": by_state.of(HostState.SUCCEEDED, HostState.SKIPPED),
         "counts": by_state,
     }

@@ -98,7 +98,9 @@ def _say_started(out: Output, deployment_id: int, workflow: str, preview: "Previ
     if out.is_json:
         if not watching:  # else the one object is the result
             waves = len(preview.plan.waves)
-            out.json({"deployment_id": deployment_id, "workflow_id": workflow, "hosts": len(preview.names), "waves": waves})
+            out.json(
+                {"deployment_id": deployment_id, "workflow_id": workflow, "hosts": len(preview.names), "waves": waves}
+            )
         return
     out.line(f"deployment {deployment_id} is started")
     if not watching:
@@ -106,7 +108,8 @@ def _say_started(out: Output, deployment_id: int, workflow: str, preview: "Previ
 
 
 def _show_plan(preview: "Preview", strategy: Any, selector: str, to_errors: bool) -> None:
-    plan, limits = preview.plan, preview.plan.thresholds
+    plan = preview.plan
+    ends_at, limits = human.limits(plan.thresholds)
     given = strategy.model_fields_set
     cves = f", {', '.join(preview.patch.cves[:5])}" if preview.patch.cves else ""
 
@@ -116,7 +119,8 @@ def _show_plan(preview: "Preview", strategy: Any, selector: str, to_errors: bool
     lines = [
         f"patch    {preview.patch.name} ({preview.patch.severity}{cves})",
         f"to       {human.hosts(len(preview.names))} ({selector})",
-        f"waves    {len(plan.waves)}{default('batch_size')}, {human.duration(plan.wait_seconds)} between{default('wait_seconds')}",
+        f"waves    {len(plan.waves)}{default('batch_size')}, "
+        f"{human.duration(plan.wait_seconds)} between{default('wait_seconds')}",
     ]
     for wave in plan.waves[:_WAVES_SHOWN]:
         names = preview.names_of(wave.number)
@@ -125,9 +129,8 @@ def _show_plan(preview: "Preview", strategy: Any, selector: str, to_errors: bool
     if len(plan.waves) > _WAVES_SHOWN:
         lines.append(f"         and {len(plan.waves) - _WAVES_SHOWN} more waves")
     lines += [
-        f"ends at  {limits.max_failures} failed or {limits.max_unreachable} unreachable hosts",
-        f"limits   {limits.max_concurrency} at once, {limits.min_healthy} must stay in service, "
-        f"{human.duration(limits.host_timeout)} a host",
+        f"ends at  {ends_at}",
+        f"limits   {limits}",
         *(f"note     {note}" for note in plan.notes if "max_failures" in given or "max_failures" not in note),
         *(f"warning  {warning}" for warning in preview.warnings),
     ]

@@ -32,7 +32,7 @@ def list_(active: bool, limit: int, session: Session) -> None:
             return session.out.line("no deployment is open" if active else "no deployments yet: vulnzero deploy --help")
         rows = [
             (
-                one.id, one.state.value, one.patch, f"{one.done}/{one.hosts}" if one.hosts else "-",
+                one.id, one.state.value, one.patch, f"{one.hosts_done}/{one.hosts_total}" if one.hosts_total else "-",
                 human.moment(one.created_at), _took(one.started_at, one.finished_at), one.requested_by, one.message,
             )
             for one in found
@@ -57,7 +57,7 @@ def show(deployment_id: int, session: Session) -> None:
         if view.finished_at is None:
             status, silence = await _ask(session, view)
         if session.out.is_json:
-            shown = view.model_dump(mode="json") | {"hosts_list": [host.model_dump(mode="json") for host in hosts]}
+            shown = view.model_dump(mode="json") | {"hosts": [host.model_dump(mode="json") for host in hosts]}
             return session.out.json(shown | {"status": status.model_dump(mode="json") if status else None})
         return _print(session, view, hosts, status, silence)
 
@@ -83,8 +83,10 @@ async def _ask(session: Session, view: "DeploymentView") -> "tuple[Status | None
 def _print(
     session: Session, view: "DeploymentView", hosts: "list[HostLine]", status: "Status | None", silence: str
 ) -> None:
-    out = session.out
-    limits = view.thresholds
+    out, limits, plan = session.out, view.thresholds, "not made yet"
+    if view.plan_hash:
+        between = human.duration(view.wait_seconds)
+        plan = f"{human.hosts(view.hosts_total)} in {len(view.waves)} waves, {between} between, {view.plan_hash[:12]}"
     cves = f", {', '.join(view.cves)}" if view.cves else ""
     out.fields(
         [
@@ -92,24 +94,22 @@ def _print(
             ("patch", f"{view.patch} ({view.severity}{cves})"),
             ("strategy", view.strategy + "".join(f", {name} {value}" for name, value in view.strategy_params.items())),
             ("to", view.selection),
-            ("state", f"{out.state(view.state)}: {human.plain(view.message)}" if view.message else out.state(view.state)),
+            ("state", out.state(view.state) + (f": {human.plain(view.message)}" if view.message else "")),
             ("waits for", silence or (waiting(status) if status else "")),
             ("asked by", f"{human.plain(view.requested_by)}, {human.moment(view.created_at)}"),
             ("started", human.moment(view.started_at) if view.started_at else ""),
             ("finished", human.moment(view.finished_at) if view.finished_at else ""),
             ("took", _took(view.started_at, view.finished_at) if view.started_at else ""),
-            ("plan", f"{human.hosts(view.hosts)} in {len(view.waves)} waves, {human.duration(view.wait_seconds)} between"
-                if view.plan_hash else "not made yet"),
-            ("plan hash", (view.plan_hash or "")[:12]),
-            ("ends at", f"{limits.max_failures} failed or {limits.max_unreachable} unreachable hosts" if limits else ""),
-            ("limits", f"{limits.max_concurrency} at once, {limits.min_healthy} must stay in service, "
-                f"{human.duration(limits.host_timeout)} a host" if limits else ""),
+            ("plan", plan),
+            *(zip(("ends at", "limits"), human.limits(limits), strict=True) if limits else ()),
             *(("note", note) for note in view.notes),
         ]
     )  # fmt: skip
     if view.waves:
         out.line()
-        out.table(("WAVE", "HOSTS", "STATES"), [(one.number, one.hosts, tally(one.counts.by_state)) for one in view.waves])
+        out.table(
+            ("WAVE", "HOSTS", "STATES"), [(one.number, one.hosts, tally(one.counts.by_state)) for one in view.waves]
+        )
     if hosts:
         out.line()
         rows = [

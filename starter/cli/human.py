@@ -1,10 +1,14 @@
 """Numbers and times as people say them."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workflows.contracts.plans import Thresholds
 
 
 def duration(seconds: float | None) -> str:
-    """"4.2 s", "2 min 5 s", "3 h 20 min", "2 d 4 h"; "-" where there is none."""
+    """ "4.2 s", "2 min 5 s", "3 h 20 min", "2 d 4 h"; "-" where there is none."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
@@ -26,6 +30,14 @@ def moment(at: datetime | None) -> str:
 def clock(at: datetime) -> str:
     """Local time alone, for lines of one evening."""
     return at.astimezone().strftime("%H:%M:%S")
+
+
+def limits(of: "Thresholds") -> tuple[str, str]:
+    """When a deployment ends, and how it goes about until then."""
+    return (
+        f"{of.max_failures} failed or {of.max_unreachable} unreachable hosts",
+        f"{of.max_concurrency} at once, {of.min_healthy} must stay in service, {duration(of.host_timeout)} a host",
+    )
 
 
 def hosts(number: int) -> str:

@@ -67,10 +67,16 @@ def _text(path: Path) -> str:
 def _records(document: Document, key: str) -> list[Any]:
     value = document.value
     if not isinstance(value, dict):
-        raise document.fault((), f"must be a mapping with the one key '{key}'", f"begin with '{key}:' and indent the list")
+        raise document.fault(
+            (), f"must be a mapping with the one key '{key}'", f"begin with '{key}:' and indent the list"
+        )
     for name in value:
         if name != key:
-            mend = f"use 'vulnzero {name[:-1] if name == 'assets' else 'patch'} import'" if name == _OTHER[key] else "remove it"
+            mend = (
+                f"use 'vulnzero {name[:-1] if name == 'assets' else 'patch'} import'"
+                if name == _OTHER[key]
+                else "remove it"
+            )
             raise document.fault((name,), f"is not known here, only '{key}' is", mend)
     records = value.get(key)
     if not isinstance(records, list) or not records:
@@ -83,11 +89,13 @@ def _fault(
 ) -> InvalidRequest:
     """The fault of a record that comes first in the file."""
     faults = error.errors(include_url=False)
-    first = min(faults, key=lambda fault: document.position((*at, *fault["loc"])))
+    first: Any = min(faults, key=lambda fault: document.position((*at, *fault["loc"])))
     path = (*at, *(part for part in first["loc"] if part != "[key]"))
     problem, mend = _words(first, document, path, model)
     name = record.get("name") if isinstance(record, dict) else None
-    return document.fault(path, problem, mend, f" of {name}" if isinstance(name, str) and first["loc"][:1] != ("name",) else "")
+    return document.fault(
+        path, problem, mend, f" of {name}" if isinstance(name, str) and first["loc"][:1] != ("name",) else ""
+    )
 
 
 def _words(fault: Any, document: Document, path: tuple[str | int, ...], model: type[Spec]) -> tuple[str, str]:
@@ -99,7 +107,10 @@ def _words(fault: Any, document: Document, path: tuple[str | int, ...], model: t
             return "is no field that is known here", f"known are {', '.join(model.model_fields)}"
         return "is no field that is known here", "remove it"
     if kind == "string_type" and isinstance(given, bool | int | float):
-        return f"is read as a {type(given).__name__}, not as text", f"put it in quotes: {json.dumps(document.scalar(path))}"
+        return (
+            f"is read as a {type(given).__name__}, not as text",
+            f"put it in quotes: {json.dumps(document.scalar(path))}",
+        )
     message = fault["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     quoted = "" if repr(given) in message or isinstance(given, dict | list) else f", not {given!r}"[:100]

@@ -67,7 +67,8 @@ root = LazyGroup(
     "vulnzero",
     _COMMANDS,
     help="Puts security patches on a fleet of servers, in waves that can be watched, held and ended.\n\n"
-    "Exit codes: 0 done, 1 the deployment did not succeed, 2 wrong usage or refused, 3 something needed is unreachable.\n\n"
+    "Exit codes: 0 done, 1 the deployment did not succeed, 2 wrong usage or refused, 3 something needed is "
+    "unreachable.\n\n"
     "Example: vulnzero deploy acme-healthd-1.0.1 --to env=lab --batch-size 20% --watch",
 )
 

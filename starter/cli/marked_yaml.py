@@ -28,7 +28,7 @@ class Document:
 
     def position(self, place: Place) -> tuple[int, int]:
         """Of the field at `place`, or of the nearest thing round it that is written down."""
-        node, mark = self._find(place)
+        _, mark = self._find(place)
         return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
     def line(self, place: Place) -> int:
@@ -112,10 +112,14 @@ def _load_yaml(text: str, path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise InvalidRequest(where, f"is no YAML that is read here ({problem})", "check indent, colons and quotes") from None
+        raise InvalidRequest(
+            where, f"is no YAML that is read here ({problem})", "check indent, colons and quotes"
+        ) from None
     except yaml.reader.ReaderError as error:
         line, column = _place_of(text, error.position)
-        raise InvalidRequest(f"{path}:{line}:{column}", f"holds a control character ({error.reason})", "remove it") from None
+        raise InvalidRequest(
+            f"{path}:{line}:{column}", f"holds a control character ({error.reason})", "remove it"
+        ) from None
     except (RecursionError, ValueError) as error:
         raise InvalidRequest(str(path), f"cannot be read: {error}") from None
 

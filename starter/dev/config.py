@@ -10,8 +10,10 @@ from starter.dev import yaml_lines
 from starter.dev.errors import StackError
 
 FILE = "temporal-dev.yml"
+CHECKOUT = Path(__file__).parents[2] / FILE
 PACKAGED = Path(__file__).with_name(FILE)
 AUTO = "auto"
+POSTGRES_URL = r"(postgres|postgresql|postgresql\+psycopg)://"
 
 SearchAttributeType = Literal["Text", "Keyword", "Int", "Double", "Bool", "Datetime", "KeywordList"]
 
@@ -42,7 +44,7 @@ def _data(value: Any) -> Any:
 def _url(value: Any) -> Any:
     if value == "embedded":
         return None
-    if not isinstance(value, str) or not re.match(r"postgresql(\+psycopg)?://", value):
+    if not isinstance(value, str) or not re.match(POSTGRES_URL, value):
         raise ValueError("write `embedded` or a URL that begins with postgresql://")
     return value
 
@@ -112,7 +114,7 @@ def find(explicit: Path | None = None, start: Path | None = None) -> Path:
         # Not above a checkout: as root we would obey a file that anybody may have left in /tmp.
         if (folder / ".git").exists() or not any((above / ".git").exists() for above in folder.parents):
             break
-    for path in (Path(__file__).parents[2] / FILE, PACKAGED):
+    for path in (CHECKOUT, PACKAGED):
         if path.is_file():
             return path
     raise StackError(f"no {FILE} here and none in the package: run this inside the checkout, or reinstall it")

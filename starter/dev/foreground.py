@@ -36,11 +36,13 @@ def run_foreground(
     migrate: Callable[[str], None] | None = None,
     ready: Callable[[], None] | None = None,
     poll: float = 0.1,
+    restart_delay: float = 0.5,
 ) -> None:
     """Run `stack` with `extras` until SIGINT, SIGTERM or SIGHUP, then stop all, users before servers.
 
     `ready()` is called once all runs. A second Ctrl-C cuts the workers' grace. Raises StackError where a server died
-    or a worker does not stay up; all is stopped then too. Call it from the main thread.
+    or a worker does not stay up; all is stopped then too. Call it from the main thread. `poll` and `restart_delay`
+    (doubled at each further quick death of a worker) are seconds.
     """
     with _signals(stack.halt, say) as hurry:
         watched: list[_Watched] = []
@@ -52,13 +54,15 @@ def run_foreground(
             if ready is not None:
                 ready()
             while not stack.halt.wait(poll):
-                _look_after(stack, watched, say)
+                _look_after(stack, watched, say, restart_delay)
         except StackStopped:
             pass
         finally:
             _stop_all(watched, hurry, say)
             stack.stop()
-            say("stopped; everything is kept for the next start")
+            # Not where another process has the stack: that one goes on.
+            if watched or stack.halt.is_set():
+                say("stopped; everything is kept for the next start")
 
 
 @contextmanager
@@ -80,19 +84,19 @@ def _signals(halt: threading.Event, say: Say) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _look_after(stack: Stack, watched: list[_Watched], say: Say) -> None:
+def _look_after(stack: Stack, watched: list[_Watched], say: Say, restart_delay: float) -> None:
     if server := stack.dead_server():
         raise StackError(f"{server.name} ended with {server.exit_code}: {server.last_words()}")
     for one in watched:
         if one.child.alive:
             continue
         if one.restart_at is None:
-            _note_death(one, say)
+            _note_death(one, say, restart_delay)
         elif time.monotonic() >= one.restart_at:
             one.child, one.started, one.restart_at = stack.spawn(one.extra), time.monotonic(), None
 
 
-def _note_death(one: _Watched, say: Say) -> None:
+def _note_death(one: _Watched, say: Say, restart_delay: float) -> None:
     name, code = one.extra.name, one.child.exit_code
     if one.extra.kind == "server":
         raise StackError(f"{name} ended with {code}: {one.child.last_words()}")
@@ -101,7 +105,7 @@ def _note_death(one: _Watched, say: Say) -> None:
     if one.quick_deaths >= QUICK_DEATHS:
         raise StackError(f"{name} does not stay up (ended {QUICK_DEATHS} times): {one.child.last_words()}")
     # A first death is mended at once; only one that repeats itself waits, so as not to burn the machine.
-    delay = 0.0 if one.quick_deaths <= 1 else 0.5 * 2 ** (one.quick_deaths - 2)
+    delay = 0.0 if one.quick_deaths <= 1 else restart_delay * 2 ** (one.quick_deaths - 2)
     one.restart_at = time.monotonic() + delay
     say(f"{name} ended with {code}, starting it again: {one.child.last_words()}")
 

@@ -25,8 +25,15 @@ class FolderLock:
         """Take it, or do nothing where this object has it already. Raises StackError that names the holder's pid."""
         if self._descriptor is not None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # Passable for others: PostgreSQL runs as "nobody" under root and has to reach its own folder inside.
+            self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StackError(
+                f"cannot write {self.path} ({error.strerror}): run this as the user whose folder it is,"
+                " or choose another `data` in temporal-dev.yml"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,7 +13,8 @@ from starter.dev.postgres_binaries import ENVIRONMENT, Binaries, can_enter, last
 from starter.dev.postgres_cluster import USER, Cluster
 from starter.dev.processes import Child, end_by_pid, need_port
 
-_READY_SECONDS = 60.0
+# Recovery after a crash may take minutes, and one that is cut short begins again from the start.
+_READY_SECONDS = 300.0
 
 
 class Postgres:
@@ -65,14 +66,9 @@ class Postgres:
         if self.alive:
             return
         binaries = self._binaries = self._binaries or locate()
-        self.data.mkdir(mode=0o711, parents=True, exist_ok=True)
-        if binaries.user is not None and not can_enter(self.data.resolve(), binaries.uid):
-            raise StackError(
-                f"PostgreSQL runs as {binaries.user}, who cannot enter {self.data.resolve()}:"
-                " choose another data folder, or run `chmod o+x` on it and those above it"
-            )
         self._lock.take()
         try:
+            self._check_folder(binaries)
             self._end_former()
             need_port(self.port, "PostgreSQL", "choose another `postgres.port` in temporal-dev.yml")
             self.files.make(binaries, durable=self._settings.get("fsync") != "off")
@@ -91,6 +87,13 @@ class Postgres:
     def kill(self) -> None:
         """SIGKILL all of it, as a crash of the machine would; start() brings it back."""
         self.server.kill()
+
+    def _check_folder(self, binaries: Binaries) -> None:
+        if binaries.user is not None and not can_enter(self.data.resolve(), binaries.uid):
+            raise StackError(
+                f"PostgreSQL runs as {binaries.user}, who cannot enter {self.data.resolve()}:"
+                " choose another data folder, or run `chmod o+x` on it and those above it"
+            )
 
     def _end_former(self) -> None:
         """End every process of a supervisor that died: the postmaster kindly, then backends that outlived one.
@@ -142,7 +145,7 @@ class Postgres:
             lines = (self.files.folder / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        if len(lines) < 8 or lines[7].strip() != "ready" or int(lines[0]) != self.server.pid:
+        if len(lines) < 8 or lines[7].strip() != "ready" or lines[0] != str(self.server.pid):
             return False
         return binaries.run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "5").returncode == 0
 

@@ -1,12 +1,13 @@
 """The whole stack as one object: started in order, stopped in reverse, killed and revived for crash tests."""
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from starter.dev.config import Config
+from starter.dev.config import POSTGRES_URL, Config
 from starter.dev.errors import StackError, check_not_stopped
 from starter.dev.locks import FolderLock
 from starter.dev.number import Place
@@ -46,6 +47,8 @@ class Stack:
         self.place = Place(place.number, self.data)
         self._env = dict(os.environ if env is None else env)
         self._external = self._env.get("DATABASE_URL") or config.postgres.url
+        if self._external is not None and not re.match(POSTGRES_URL, self._external):
+            raise StackError("DATABASE_URL does not begin with postgresql://: set it to one that does, or unset it")
         self._lock = FolderLock(self.data / "stack.lock", "the dev stack")
         self._say: Say = quiet
         self.halt = threading.Event()

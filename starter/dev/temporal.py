@@ -81,7 +81,6 @@ class Temporal:
         """The first half of start(): begin, without waiting."""
         if self.alive:
             return
-        self.data.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._lock.take()
         try:
             # First end a former server that has lost its supervisor: it would hold the ports that we need.
@@ -145,15 +144,19 @@ class Temporal:
     def _operator(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         command = [str(find_binary()), "operator", *argv, "--address", self.address, "-n", self.namespace, "-o", "json"]
         command += [*_OWN_SETTINGS_ONLY, "--client-connect-timeout", "2s", "--command-timeout", "10s"]
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-            env=_environment(),
-        )
+        try:
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=30,
+                env=_environment(),
+            )
+        except subprocess.TimeoutExpired:
+            # A busy machine: the caller asks again until its own deadline.
+            return subprocess.CompletedProcess(command, 1, "", "no answer in 30 s")
 
     def _is_healthy(self) -> bool:
         answer = self._operator("cluster", "health")

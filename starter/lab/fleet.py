@@ -196,9 +196,9 @@ class Fleet:
         # Only what a fleet writes: the data directory is the caller's, and its lab/ may hold files of theirs.
         for key in (self.private_key, self.private_key.with_suffix(".pub")):
             key.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (self.home / "hosts").rmdir()
-            self.home.rmdir()
+        for directory in (self.home / "hosts", self.home):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
     def _recorded(self) -> set[int]:
         names = (path.name[1:] for path in (self.home / "hosts").glob("h*"))

@@ -87,7 +87,9 @@ def ensure(say: Say) -> Image:
 def _make(image: Image, say: Say, lock: int) -> None:
     root = image.rootfs
     packages.build_repository(image.repo, image.home / "scratch")
-    command = ["mmdebstrap", "--variant=minbase", "--mode=root", '--aptopt=APT::Install-Recommends "false"']
+    # Its mounts go into a namespace of their own: killed, it would leave them, and the half-made base unremovable.
+    command = ["unshare", "--mount", "--propagation", "slave", "mmdebstrap", "--variant=minbase", "--mode=root"]
+    command.append('--aptopt=APT::Install-Recommends "false"')
     mend = "See that this machine reaches a Debian mirror (http_proxy is honoured), then try again"
     sh_saying([*command, f"--include={INCLUDE}", SUITE, str(root)], say, "base image", pass_fds=(lock,), mend=mend)
     say("base image: installing acme-healthd 1.0.0, the vulnerable one")

@@ -67,8 +67,8 @@ def require_overlay(directory: Path) -> None:
             sh_saying(["unshare", "--mount", "sh", "-c", script], silent, "overlay")
         except LabError as refused:
             raise LabError(
-                f"{directory} cannot hold practice hosts ({refused}): the kernel needs overlayfs, and the data "
-                "directory a local file system such as ext4, xfs or tmpfs"
+                f"{directory} cannot hold practice hosts: overlayfs refuses it as an upper layer. Choose a data "
+                "directory on a local file system such as ext4, xfs or tmpfs, on a kernel that has overlayfs"
             ) from refused
 
 

@@ -1,7 +1,9 @@
 """Real hosts for the tests marked `fleet`."""
 
+import contextlib
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,13 +13,13 @@ import pytest
 
 from activities.ansible.job import JobHost, Probe
 from starter.lab.fleet import Fleet
-from tests.activities.ansible.support import PACKAGE
+from tests.activities.ansible.support import PACKAGE, wait_until
 
 FLEET_NUMBER = 252
 HOSTS = 4
 
-# Back to the vulnerable version, running, with no memory of any deployment. A run that an earlier test cut off may still
-# go on here: its lock tells when it has ended.
+# Back to the vulnerable version, running, with no memory of any deployment. A run that an earlier test cut off may
+# still go on here: its lock tells when it has ended.
 RESET = f"""
 rm -f /var/lib/{PACKAGE}/hold-*
 [ ! -e /var/lib/vulnzero/lock ] || flock -w 30 /var/lib/vulnzero/lock true
@@ -42,6 +44,21 @@ class LabHosts(list[JobHost]):
 
     def version(self, index: int) -> str:
         return self.sh(index, f"dpkg-query -W -f='${{Version}}' {PACKAGE}")
+
+    def health(self, index: int) -> str:
+        """Version that answers on the host's /health, once it does."""
+        address, found = self[index].address, [""]
+
+        def answers() -> bool:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://{address}:8080/health", timeout=2) as got,
+            ):
+                found[0] = json.load(got)["version"]
+            return bool(found[0])
+
+        wait_until(answers, what="an answer")
+        return found[0]
 
     def starts(self, index: int) -> list[str]:
         """Versions of the daemon, one for each time it was started."""

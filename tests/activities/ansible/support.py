@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from activities.ansible.claims import ClaimServer, No, Start
-from activities.ansible.job import Finished, Job, JobHost, Line, Outcome, Started
+from activities.ansible.job import Finished, Job, JobHost, Line, Outcome
 from activities.ansible.runner import BatchRun
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx2tPyAKdSRKkrBhSZvTaOmRlHTuRsRaKpGsFHB2ZSk"
@@ -77,20 +78,18 @@ class Ran:
         assert isinstance(self.lines[-1], Finished)
         return self.lines[-1]
 
-    async def until_started(self, host: str) -> None:
-        while Started(host=host) not in self.lines:
-            await asyncio.sleep(0.02)
-
 
 @asynccontextmanager
-async def a_batch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> AsyncIterator[tuple[Ran, asyncio.Task[None]]]:
+async def a_batch(
+    hosts: Sequence[JobHost], ask: Ask = yes, runner: type[BatchRun] = BatchRun, **changes: Any
+) -> AsyncIterator[tuple[Ran, asyncio.Task[None]]]:
     """A batch that runs; the task ends when its last line was read."""
     private = tempfile.mkdtemp(prefix="vz-")
     changes = {"deployment": next(DEPLOYMENTS)} | changes
     job = a_job(hosts, directory=f"{private}/batch", claim_socket=f"{private}/claims", **changes)
-    Path(job.directory).mkdir(mode=0o700)
+    os.mkdir(job.directory, 0o700)  # noqa: PTH102 - asyncio's rule knows pathlib only
     try:
-        async with ClaimServer(job.claim_socket, ask), BatchRun(job) as run:
+        async with ClaimServer(job.claim_socket, ask), runner(job) as run:
             ran = Ran(job, run)
 
             async def read() -> None:
@@ -109,7 +108,7 @@ async def patch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> Ran
     """A whole batch, to its last line."""
     async with a_batch(hosts, ask, **changes) as (ran, reading):
         await reading
-        assert not Path(ran.job.directory).exists(), "the supervisor left its directory"
+        assert not os.path.exists(ran.job.directory), "the supervisor left its directory"  # noqa: ASYNC240, PTH110
     return ran
 
 
@@ -126,12 +125,12 @@ def processes_of(directory: str) -> dict[int, str]:
     return found
 
 
-def wait_until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+def wait_until(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"{what or true} did not come true in {seconds} s"
         time.sleep(0.02)
 
 
-async def eventually(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+async def eventually(true: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     await asyncio.to_thread(wait_until, true, seconds, what)

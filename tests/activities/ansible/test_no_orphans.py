@@ -43,7 +43,7 @@ async def test_killing_the_supervisor_ends_all_and_leaves_no_host_unreported(fle
 async def test_killing_the_worker_ends_its_supervisor_and_all_below(fleet_hosts: LabHosts, tmp_path: Path) -> None:
     fleet_hosts.hold(0, "unpacked")
     directory = tmp_path / "batch"
-    directory.mkdir(mode=0o700)
+    os.mkdir(directory, 0o700)  # noqa: PTH102
     job = a_job(
         fleet_hosts[:1], directory=str(directory), claim_socket=f"/tmp/vz-{os.getpid()}", deployment=next(DEPLOYMENTS)
     )
@@ -64,7 +64,7 @@ async def test_killing_the_worker_ends_its_supervisor_and_all_below(fleet_hosts:
     worker.kill()
     await worker.wait()
     await eventually(lambda: not alive(supervisor) and not processes_of(str(directory)), 2, "the end of every process")
-    Path(job.claim_socket).unlink()
+    os.unlink(job.claim_socket)  # noqa: PTH108
 
 
 async def test_a_cancel_ends_within_two_seconds_and_tells_in_hand_from_never_asked(fleet_hosts: LabHosts) -> None:

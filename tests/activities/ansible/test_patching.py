@@ -1,7 +1,5 @@
 """One batch on real hosts: what is done, what is said of it, and what is left alone."""
 
-import json
-
 import pytest
 
 from activities.ansible.claims import No, Start
@@ -27,7 +25,7 @@ async def test_hosts_are_patched_restarted_and_told_one_by_one(fleet_hosts: LabH
         assert {line.task for line in ran.lines if isinstance(line, TaskEvent)} == {"claim", "patch"}
         assert fleet_hosts.version(index) == "1.0.1"
         assert fleet_hosts.starts(index)[-1] == "1.0.1"
-        assert json.loads(fleet_hosts.sh(index, "curl -s localhost:8080/health || python3 -c \"import urllib.request as u;print(u.urlopen('http://127.0.0.1:8080/health').read().decode())\""))["version"] == "1.0.1"
+        assert fleet_hosts.health(index) == "1.0.1"
         assert fleet_hosts.events(index) == ["ARRIVE", "START", "END"]
         assert fleet_hosts.sh(index, "stat -c %a /var/lib/vulnzero") == "700"
 
@@ -81,6 +79,7 @@ async def test_a_fixed_package_whose_service_was_never_restarted_is_not_already_
     install = "apt-get install -qqy acme-healthd=1.0.1 >/dev/null 2>&1"
     fleet_hosts.sh(0, install)
     fleet_hosts.sh(1, f"{install}; systemctl restart acme-healthd")
+    assert fleet_hosts.health(1) == "1.0.1"
     starts = fleet_hosts.starts(1)
     ran = await patch(fleet_hosts[:2])
     half, whole = (ran.outcomes[host.name] for host in fleet_hosts[:2])

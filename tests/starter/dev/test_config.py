@@ -124,3 +124,16 @@ def test_outside_a_checkout_only_the_working_directory_counts(tmp_path: Path) ->
     inner.mkdir()
     assert config.find(start=tmp_path) == tmp_path / config.FILE
     assert config.find(start=inner) == PAGE
+
+
+def test_an_installed_package_without_a_checkout_has_a_page_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "starter" / config.FILE
+    monkeypatch.setattr(config, "CHECKOUT", tmp_path / "no" / config.FILE)
+    monkeypatch.setattr(config, "PACKAGED", packaged)
+    with pytest.raises(StackError, match="none in the package: run this inside the checkout"):
+        config.find(start=tmp_path)
+    packaged.parent.mkdir()
+    packaged.write_text(TEXT)
+    assert config.find(start=tmp_path) == packaged

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from temporalio.client import Client
 from starter.dev import config, proc
 from starter.dev.errors import StackError
 from starter.dev.number import Place, allot
+from starter.dev.scratch import scratch_folder
 from starter.dev.stack import Extra, Stack
 from tests.starter.dev.conftest import PAGE
 from tests.starter.dev.test_processes import until
@@ -23,9 +25,17 @@ def place_in(folder: Path, name: str) -> Place:
     return Place.of(allot(str(folder / name), folder / "root"), folder / "root")
 
 
+@pytest.fixture(scope="module")
+def used() -> Iterator[Place]:
+    with scratch_folder() as folder:
+        yield place_in(folder, "checkout")
+
+
 @pytest.fixture
-def place(folder: Path) -> Place:
-    return place_in(folder, "checkout")
+def place(used: Place) -> Place:
+    """A place where a stack may have run before: making its data anew for every test would be most of the time."""
+    shutil.rmtree(used.data / "logs", ignore_errors=True)
+    return used
 
 
 @pytest.fixture
@@ -34,7 +44,14 @@ def stack(place: Place) -> Iterator[Stack]:
     try:
         yield made
     finally:
-        made.stop()
+        kill_quickly(made)
+
+
+def kill_quickly(stack: Stack) -> None:
+    """Without the 1.2 s of Temporal's kind stop, which is none of this file's questions but one."""
+    if stack.temporal.alive:
+        stack.kill_temporal()
+    stack.stop()
 
 
 def rows(stack: Stack, query: str) -> list[tuple[object, ...]]:
@@ -44,15 +61,16 @@ def rows(stack: Stack, query: str) -> list[tuple[object, ...]]:
 
 
 async def test_two_stacks_run_at_once_and_each_comes_back_from_a_crash_of_its_servers(
-    stack: Stack, folder: Path
+    stack: Stack, place: Place
 ) -> None:
     migrated: list[str] = []
-    other = Stack(config.load(PAGE), place_in(folder, "other"), env={})
+    other = Stack(config.load(PAGE), place_in(place.data.parents[1], "other"), env={})
     try:
         stack.start(migrate=migrated.append)
         other.start()
         assert migrated == [stack.database_url]
         assert stack.temporal_address != other.temporal_address
+        rows(stack, "drop table if exists t")
         rows(stack, "create table t (n int)")
         rows(stack, "insert into t values (1)")
         client = await Client.connect(stack.temporal_address, namespace=stack.namespace)
@@ -63,12 +81,13 @@ async def test_two_stacks_run_at_once_and_each_comes_back_from_a_crash_of_its_se
         assert (stack.postgres.alive, stack.temporal.alive) == (False, False)
         stack.restart_postgres()
         stack.restart_temporal()
+        assert stack.dead_server() is None
         assert rows(stack, "select n from t") == [(1,)]
         assert [one.id async for one in client.list_workflows()] == ["deployment-1"]
         other_client = await Client.connect(other.temporal_address, namespace=other.namespace)
         assert [one.id async for one in other_client.list_workflows()] == []
     finally:
-        other.stop()
+        kill_quickly(other)
 
 
 def test_a_second_stack_on_the_same_number_names_the_first(stack: Stack, place: Place) -> None:
@@ -92,6 +111,8 @@ def test_a_database_of_ones_own_is_used_and_never_touched(place: Place) -> None:
     assert stack.database_url == "postgresql+psycopg://me:secret@db/x"
     with pytest.raises(StackError, match="DATABASE_URL is set"):
         stack.kill_postgres()
+    with pytest.raises(StackError, match="DATABASE_URL does not begin with postgresql://"):
+        Stack(config.load(PAGE), place, env={"DATABASE_URL": "sqlite:///x"})
 
 
 def test_a_child_finds_the_stack_and_nothing_of_another_temporal(place: Place) -> None:
@@ -102,7 +123,8 @@ def test_a_child_finds_the_stack_and_nothing_of_another_temporal(place: Place) -
     assert (found["PATH"], found["VULNZERO_NUMBER"]) == ("/bin", str(place.number))
 
 
-def test_before_the_first_start_the_way_to_one_is_named(stack: Stack) -> None:
+def test_before_the_first_start_the_way_to_one_is_named(folder: Path) -> None:
+    stack = Stack(config.load(PAGE), place_in(folder, "new"), env={})
     with pytest.raises(StackError, match="start the stack with `vulnzero dev` first"):
         _ = stack.database_url
 
@@ -122,6 +144,7 @@ from starter.dev import config
 from starter.dev.foreground import run_foreground
 from starter.dev.number import Place
 from starter.dev.errors import StackError
+from starter.dev.scratch import scratch_folder
 from starter.dev.stack import Extra, Stack
 
 stack = Stack(config.load(Path(sys.argv[1])), Place(int(sys.argv[2]), Path(sys.argv[3])), env={})
@@ -129,7 +152,7 @@ def say(line): print(line, flush=True)
 code = sys.argv[4]
 extra = Extra("worker", (sys.executable, "-u", "-c", code), kind=sys.argv[5])
 try:
-    run_foreground(stack, [extra], say=say, ready=lambda: say("READY"))
+    run_foreground(stack, [extra], say=say, ready=lambda: say("READY"), restart_delay=0.05)
 except StackError as error:
     say(f"ERROR {error}")
     sys.exit(3)
@@ -204,6 +227,7 @@ def test_ctrl_c_drains_the_worker_then_stops_the_servers(
 def test_ctrl_c_in_mid_start_leaves_nothing_behind(start: Callable[..., Foreground]) -> None:
     dev = start()
     until(lambda: (dev.place.data / "temporal.pid").exists(), 30)
+    until(lambda: (dev.place.data / "temporal.pid").read_text() != "", 30)
     pid = dev.pid_of("temporal")
     dev.process.send_signal(signal.SIGINT)
     assert dev.process.wait(30) == 0, dev.said.read_text()

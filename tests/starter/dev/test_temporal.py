@@ -8,6 +8,7 @@ import pytest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from starter.dev import proc
 from starter.dev.errors import StackError
@@ -63,6 +64,11 @@ async def test_a_search_attribute_added_later_reaches_a_file_that_was_made_befor
     first.stop()
     second = server_in(folder, DeploymentId="Int", Cves="KeywordList")
     second.start()
+    client = await Client.connect(second.address, namespace=second.namespace)
+    added = TypedSearchAttributes(
+        [SearchAttributePair(SearchAttributeKey.for_keyword_list("Cves"), ["CVE-2024-12345"])]
+    )
+    await client.start_workflow("Anything", id="d", task_queue="q", search_attributes=added)
     second.kill()
     second.stop()
     third = server_in(folder, DeploymentId="Keyword")

@@ -80,6 +80,14 @@ class Patch:
     def finished(self):
         return self.installed() and self.restarted() and (self.probe is None or self.probe.once())
 
+    def missing(self, now):
+        """What keeps this host from being finished, for people."""
+        if not self.installed():
+            return "{} is {} ({}), wanted {}".format(self.package, now["version"], now["status"], self.version)
+        if not self.restarted():
+            return f"service {self.service.name} was not restarted since the install"
+        return f"{self.probe.url} does not answer as it should"
+
     def refuse(self):
         """Reasons not to begin, before anything was touched."""
         now = self.packages.ask(self.package)
@@ -162,18 +170,16 @@ class Patch:
         """What became of this deployment here, from the record or else from evidence; changes nothing."""
         record, before = self.state.record(), self.state.before()
         if record:
-            return dict(record, changed=False, replayed=True)
-        if before is None:
-            return self.ended(
-                "NOTHING_CHANGED", "this deployment changed nothing here", None, self.evidence(), False, False
-            )
+            return dict(record, replayed=True)
         now = self.evidence()
-        if self.finished():
-            return self.ended("SUCCEEDED", "no record, yet the host is finished", before, now, False, False)
-        text = "begun and not finished: {} is {} ({}), wanted {}".format(
-            self.package, now["version"], now["status"], self.version
-        )
-        return self.ended("PARTIAL", text, before, now, False, False)
+        if before is None:
+            state, text = "NOTHING_CHANGED", "this deployment changed nothing here"
+        elif self.finished():
+            state, text = "SUCCEEDED", "no record, yet the host is finished"
+        else:
+            state, text = "PARTIAL", "begun and not finished: " + self.missing(now)
+        changed = before is not None and differs(before, now)
+        return self.ended(state, text, before, now, changed=changed, resumed=False)
 
 
 def check(module, state):
@@ -238,7 +244,7 @@ def main():
     record = state.answers()
     if record:
         state.journal("REPLAY")
-        answer(module, dict(record, changed=False, replayed=True))
+        answer(module, dict(record, replayed=True))
     record = patch.run()
     state.finish(record)
     answer(module, record)

@@ -1,0 +1,54 @@
+"""A deployment as plain lines, for logs and pipes: one per event, and a sign of life where nothing happens."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from starter.cli.deployments import waiting
+from starter.cli.human import clock, plain
+
+if TYPE_CHECKING:
+    from activities.database.events import Event
+    from starter.follow import Snapshot
+
+SILENCE_SECONDS = 10.0  # CI systems end jobs that say nothing, and a person wonders
+
+
+class Lines:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._spoke_at = now()
+        self._trouble = ""
+
+    def of(self, snapshot: "Snapshot") -> Iterator[str]:
+        """The lines that this snapshot adds."""
+        lines = [event_line(event) for event in snapshot.events]
+        if snapshot.trouble != self._trouble:
+            self._trouble = snapshot.trouble
+            if snapshot.trouble:
+                lines.append(f"{clock(datetime.now(UTC))}  trouble: {plain(snapshot.trouble)}")
+        if not lines and self._now() - self._spoke_at >= SILENCE_SECONDS:
+            lines.append(_sign_of_life(snapshot))
+        if lines:
+            self._spoke_at = self._now()
+        return iter(lines)
+
+
+def event_line(event: "Event") -> str:
+    """Time, then what happened; a host's event begins with its name and state."""
+    state = (event.data or {}).get("state")
+    if event.host is None:
+        return f"{clock(event.at)}  {plain(event.message)}"
+    said = "" if event.message == "claimed" else f": {plain(event.message)}"
+    return f"{clock(event.at)}  {event.host} {state or event.kind}{said}"
+
+
+def _sign_of_life(snapshot: "Snapshot") -> str:
+    view = snapshot.view
+    parts = [f"still {view.state}", f"{view.hosts_done} of {view.hosts_total} hosts done"]
+    if running := view.counts.by_state.get("RUNNING"):  # type: ignore[call-overload]
+        parts.append(f"{running} in hand")
+    if snapshot.status and (wait := waiting(snapshot.status)):
+        parts.append(f"waits for {wait}")
+    return f"{clock(datetime.now(UTC))}  {', '.join(parts)}"

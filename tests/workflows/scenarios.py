@@ -1,0 +1,59 @@
+"""Deployments whose histories are kept: a change of workflow code must replay each of them, or be marked as a change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle
+
+from tests.support.world import World
+from workflows.contracts import Rolling
+from workflows.contracts.steps import Admission
+
+HISTORIES = Path(__file__).with_name("histories")
+REQUEST = {"patch_id": 1, "selector": "all", "requested_by": "ada"}
+SLOW = Rolling(batch_size="50%", wait_seconds=1e6)
+QUICK = Rolling(batch_size="50%", wait_seconds=0)
+BUSY = Admission(granted=False, reason="all 5 deployment slots are taken")
+
+Act = Callable[[WorkflowHandle[Any, Any]], Awaitable[Any]]
+
+
+async def _nothing(handle: WorkflowHandle[Any, Any]) -> None:
+    pass
+
+
+async def _waits(handle: WorkflowHandle[Any, Any]) -> None:
+    while (await handle.query("status"))["state"] != "WAITING":
+        await asyncio.sleep(0.05)
+
+
+async def _promoted(handle: WorkflowHandle[Any, Any]) -> None:
+    await _waits(handle)
+    await handle.execute_update("promote", {"by": "ada"})
+
+
+async def _paused(handle: WorkflowHandle[Any, Any]) -> None:
+    await _waits(handle)
+    await handle.signal("pause", {"by": "ada"})
+    await handle.signal("promote", {"by": "bob"})  # does not apply
+    await handle.execute_update("resume", {"by": "ada"})
+    await handle.execute_update("promote", {"by": "ada"})
+
+
+async def _cancelled(handle: WorkflowHandle[Any, Any]) -> None:
+    await _waits(handle)
+    await handle.cancel()
+
+
+SCENARIOS: dict[str, tuple[Callable[[], World], Act]] = {
+    "rolling-done": (lambda: World(hosts=4, params=QUICK), _nothing),
+    "rolling-queued": (lambda: World(hosts=2, params=QUICK, admissions=[BUSY]), _nothing),
+    "rolling-failed": (lambda: World(hosts=4, params=QUICK, fails=frozenset({0})), _nothing),
+    "rolling-rejected": (lambda: World(hosts=4, params=QUICK, unreachable=frozenset({0, 1})), _nothing),
+    "rolling-promoted": (lambda: World(hosts=4, params=SLOW), _promoted),
+    "rolling-paused": (lambda: World(hosts=4, params=SLOW), _paused),
+    "rolling-cancelled": (lambda: World(hosts=4, params=SLOW), _cancelled),
+    "rolling-many-batches": (lambda: World(hosts=900, params=QUICK), _nothing),
+}
