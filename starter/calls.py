@@ -21,7 +21,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCStatusCode
 
-from starter.errors import NoAnswer, NoWorker, TemporalUnavailable
+from starter.errors import NoAnswer, NoWorker, TemporalUnavailable, WorkflowClosed
 from workflows.contracts.errors import Refused, VulnzeroError
 from workflows.contracts.names import STATUS_QUERY, Queue, Verb
 from workflows.contracts.requests import VerbAnswer, VerbArgument
@@ -59,13 +59,14 @@ async def translated(client: Client) -> AsyncIterator[None]:
         raise unavailable(client, error) from error
 
 
-def unavailable(client: Client, error: RPCError) -> TemporalUnavailable:
+def unavailable(client: Client, error: RPCError | TimeoutError) -> TemporalUnavailable:
     address = client.service_client.config.target_host
-    return TemporalUnavailable(address, f"namespace {client.namespace}", " ".join(error.message.split())[:160])
+    problem = " ".join(error.message.split())[:160] if isinstance(error, RPCError) else "no answer in time"
+    return TemporalUnavailable(address, f"namespace {client.namespace}", problem)
 
 
 async def send(client: Client, handle: WorkflowHandle[Any, Any], verb: Verb, argument: VerbArgument) -> VerbAnswer:
-    """One verb as an update. Raises Refused with the workflow's own reason; NoWorker, NoAnswer after ANSWER_SECONDS."""
+    """One verb as an update. Raises Refused with the workflow's own reason, WorkflowClosed, NoWorker, NoAnswer."""
     raw = argument.model_dump(mode="json", exclude_unset=True)
     # Asked first: an update that nobody takes now could still be carried out when a worker comes, long after its
     # sender has been told that it failed.
@@ -82,12 +83,12 @@ async def send(client: Client, handle: WorkflowHandle[Any, Any], verb: Verb, arg
         raise await _silence(client, f"'{verb}'", "it may still take effect when one comes") from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise Refused(f"{verb} refused: {_closed(error)}") from None
+            raise WorkflowClosed(f"{verb} refused: {_closed(error)}") from None
         raise unavailable(client, error) from error
 
 
 async def ask_status(client: Client, handle: WorkflowHandle[Any, Any]) -> Status:
-    """Raises NoWorker or NoAnswer after ANSWER_SECONDS, Refused where Temporal has forgotten the workflow."""
+    """Raises NoWorker or NoAnswer after ANSWER_SECONDS, WorkflowClosed where Temporal has forgotten it."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer: Status = await handle.query(STATUS_QUERY, result_type=Status)
@@ -98,7 +99,7 @@ async def ask_status(client: Client, handle: WorkflowHandle[Any, Any]) -> Status
         raise NoAnswer(f"the status query failed: {error}") from None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise Refused(_closed(error)) from None
+            raise WorkflowClosed(_closed(error)) from None
         if error.status in (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED):
             raise await _silence(client, "the status query", "") from None
         raise unavailable(client, error) from error

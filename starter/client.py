@@ -7,6 +7,7 @@
 Everything raises a VulnzeroError: RequestError where asking again changes nothing, `retryable` where it may help.
 """
 
+import asyncio
 import getpass
 import os
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from starter import calls
 from starter.connection import Where
-from starter.errors import NoResult
+from starter.errors import NoResult, WorkflowClosed
 from starter.ledger import Ledger
 from starter.words import in_users_words
 from workflows.contracts.errors import InvalidRequest, LedgerUnavailable, Refused, VulnzeroError
@@ -26,6 +27,10 @@ from workflows.contracts.requests import CancelArgument, DeploymentRequest, Prom
 from workflows.contracts.status import Status
 from workflows.contracts.steps import DeploymentResult
 from workflows.contracts.strategies import Rolling, StrategyParams
+
+# Well below the minute after which workers start a row that is still QUEUED: both at once, and the loser would close
+# the row of the winner's workflow.
+START_SECONDS = 20.0
 
 
 class Deployment:
@@ -78,7 +83,14 @@ class Deployment:
 
     async def _send(self, verb: Verb, argument: VerbArgument) -> VerbAnswer:
         """Raises Refused where the state does not allow the verb, NoWorker and NoAnswer where nobody answers."""
-        return await calls.send(self._client.temporal, self._handle, verb, argument)
+        try:
+            return await calls.send(self._client.temporal, self._handle, verb, argument)
+        except WorkflowClosed:
+            row = await self._client.ledger.deployment(self.id)
+            if row.finished_at is None:
+                raise
+            # The ledger knows how it ended, which Temporal's refusal does not say.
+            raise WorkflowClosed(f"{verb} refused: the deployment is closed as {row.state}") from None
 
 
 class DeploymentClient:
@@ -125,9 +137,10 @@ class DeploymentClient:
         """Puts a patch on assets (either `asset_ids` or `selector`); returns as soon as the workflow is started.
 
         The QUEUED row comes first, because its id names the workflow. Where the start then fails, whether refused or
-        lost on the way, the row is closed as REJECTED: left open, somebody could start it hours later, when nobody
-        expects it any more. If the server did start it after all, nothing is patched: a closed row has its claims
-        refused. A client that dies between the two steps leaves a QUEUED row, which holds no slot and no host.
+        lost on the way, the row is closed as REJECTED: the caller has been told that it failed, and workers start
+        rows that stay QUEUED. If the server did start it after all, nothing is patched: a closed row is refused
+        its slot and its claims. A client that dies between the two steps has told nobody anything; a worker starts
+        its row.
 
         Raises UnknownThing, EmptySelection, InvalidRequest; TemporalUnavailable; LedgerUnavailable.
         """
@@ -164,14 +177,15 @@ class DeploymentClient:
         self, deployment_id: int, kind: WorkflowType, request: DeploymentRequest, patch: str, reason: str
     ) -> None:
         try:
-            await self.temporal.start_workflow(
-                kind,
-                request.model_dump(mode="json", exclude_none=True),
-                id=workflow_id(deployment_id),
-                task_queue=Queue.WORKFLOWS,
-                static_summary=f"{patch}, asked for by {request.requested_by}"[:200],
-                static_details=reason or None,
-            )
+            async with asyncio.timeout(START_SECONDS):
+                await self.temporal.start_workflow(
+                    kind,
+                    request.model_dump(mode="json", exclude_none=True),
+                    id=workflow_id(deployment_id),
+                    task_queue=Queue.WORKFLOWS,
+                    static_summary=f"{patch}, asked for by {request.requested_by}"[:200],
+                    static_details=reason or None,
+                )
         except WorkflowAlreadyStartedError as error:
             message = (
                 f"Temporal holds a workflow {workflow_id(deployment_id)} already: does another ledger use namespace "
@@ -179,7 +193,7 @@ class DeploymentClient:
             )
             await self._give_up(deployment_id, message)
             raise Refused(message) from error
-        except RPCError as error:
+        except (RPCError, TimeoutError) as error:
             fault = calls.unavailable(self.temporal, error)
             await self._give_up(deployment_id, f"the workflow could not be started: {fault.message}")
             raise fault from error

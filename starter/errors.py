@@ -1,6 +1,6 @@
 """What can go wrong between a client and the stack; the rest of the tree is in workflows.contracts.errors."""
 
-from workflows.contracts.errors import VulnzeroError
+from workflows.contracts.errors import Refused, VulnzeroError
 
 
 class StackUnreachable(VulnzeroError):
@@ -35,6 +35,10 @@ class NoWorker(StackUnreachable):
 
 class NoAnswer(StackUnreachable):
     """Workers poll, yet the deployment did not answer in time: busy, or failing its task again and again."""
+
+
+class WorkflowClosed(Refused):
+    """Temporal takes nothing more for this workflow: it has ended, or is forgotten."""
 
 
 class NoResult(VulnzeroError):

@@ -1,6 +1,7 @@
 """The ledger as a client sees it: reads, imports, and the one QUEUED row that a client writes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from activities.database.deployments import Deployments
 from activities.database.events import Event, Events
@@ -71,6 +72,12 @@ class Ledger:
         async with reading(self._database) as session:
             found = await Assets(session).by_ids(ids)
         return [PlanHost(asset_id=one.id, name=one.name, platform=one.platform, labels=one.labels) for one in found]
+
+    @asynccontextmanager
+    async def assets_for_planning(self) -> AsyncIterator[Assets]:
+        """The inventory as the planner takes it, in one transaction."""
+        async with reading(self._database) as session:
+            yield Assets(session)
 
     async def enqueue(self, strategy: WorkflowType, request: DeploymentRequest) -> int:
         """Writes the QUEUED row; its id names the workflow to start."""

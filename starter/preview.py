@@ -1,15 +1,16 @@
-"""What a deployment would do, from what is stored: the planner's own decisions, made early and for reading only."""
+"""What a deployment would do, from what is stored: the planner itself, run early and for reading only."""
 
-from collections import Counter
 from typing import Any
 
+from activities.ledger import make_plan
 from starter.ledger import Ledger
+from starter.words import in_users_words
 from workers.settings import Settings
 from workflows.contracts.inventory import Patch
 from workflows.contracts.model import Contract
-from workflows.contracts.plans import Plan, PlanHost
+from workflows.contracts.plans import Plan
+from workflows.contracts.requests import DeploymentRequest
 from workflows.contracts.strategies import Rolling
-from workflows.decisions.planning import plan_rolling
 
 
 class Preview(Contract):
@@ -19,7 +20,6 @@ class Preview(Contract):
     patch: Patch
     plan: Plan
     names: tuple[str, ...]
-    warnings: tuple[str, ...]
 
     def names_of(self, wave: int) -> tuple[str, ...]:
         """`wave` counts from 1."""
@@ -27,23 +27,12 @@ class Preview(Contract):
         return self.names[one.first : one.first + one.hosts]
 
 
-async def preview_rolling(ledger: Ledger, patch: Patch, selector: str, params: dict[str, Any]) -> Preview:
-    """Raises InvalidRequest for parameters that cannot be planned with, EmptySelection."""
-    hosts = await ledger.select(selector)
-    strategy = Rolling.read(Settings.load().strategy_defaults | params, "strategy_params")
-    plan = plan_rolling(patch.id, hosts, strategy)
+async def preview(ledger: Ledger, patch: Patch, selector: str, strategy: Rolling) -> Preview:
+    """Raises InvalidRequest for parameters or platforms that cannot be planned with, EmptySelection."""
+    params: dict[str, Any] = in_users_words(strategy)
+    request = DeploymentRequest(patch_id=patch.id, selector=selector, strategy_params=params)
+    async with ledger.assets_for_planning() as assets:
+        defaults = Settings.load().strategy_defaults
+        plan, hosts = await make_plan(assets, patch, strategy.workflow_type, request, defaults)
     name_of = {host.asset_id: host.name for host in hosts}
-    return Preview(
-        patch=patch,
-        plan=plan,
-        names=tuple(name_of[asset_id] for asset_id in plan.hosts),
-        warnings=tuple(_without_platform(patch, hosts)),
-    )
-
-
-def _without_platform(patch: Patch, hosts: list[PlanHost]) -> list[str]:
-    lacking = Counter(host.platform for host in hosts if host.platform not in patch.platforms)
-    return [
-        f"{number} of {len(hosts)} hosts run {platform}, for which {patch.name} has no package"
-        for platform, number in sorted(lacking.items())
-    ]
+    return Preview(patch=patch, plan=plan, names=tuple(name_of[asset_id] for asset_id in plan.hosts))

@@ -15,7 +15,7 @@ def in_users_words(strategy: StrategyParams) -> dict[str, Any]:
 
 def size_in_words(size: Size) -> str | dict[str, str | int]:
     """ "20%" or "4 hosts"; an exact share where a percentage would round it (a third of 3000 hosts is not 999)."""
-    words = str(size)
+    words = "1 host" if size.count == 1 else str(size)
     if Size.parse(words) == size:
         return words
     return {key: value for key, value in (("share", size.share), ("count", size.count)) if value is not None}

@@ -86,7 +86,9 @@ class Outcomes:
         if result.get("fenced") is True or result.get("busy") is True:
             return [self._end(host, "UNKNOWN", _message(result), **facts)]
         state = result.get("state")
-        if state not in self._states or (status == "failed") != (state == "FAILED" and self._states is APPLIED):
+        # Ansible's verdict and the module's must agree: a look succeeds as a task whatever it found.
+        expected = "failed" if state == "FAILED" and self._states is APPLIED else "ok"
+        if not isinstance(state, str) or state not in self._states or status != expected:
             said = _message(result) or "nothing"
             return [self._end(host, "UNKNOWN", f"the host gave no answer that we know: {said}", **facts)]
         for flag in ("changed", "resumed", "replayed", "superseded"):
@@ -115,10 +117,9 @@ def _message(result: dict[str, Any]) -> str:
 
 
 def _ssh_words(message: str) -> str:
-    """ssh's own words as one line: without what Ansible puts before them, and without the box of @ that ssh draws
-    round the warning that matters most."""
-    lines = [line.strip(" @\r") for line in message.rpartition("over ssh: ")[2].splitlines()]
-    return " ".join(line for line in lines if line) or "ssh said nothing"
+    """ssh's last line, which names the cause; the TaskEvent has the rest (a changed host key fills half a screen)."""
+    lines = [line.strip() for line in message.rpartition("over ssh: ")[2].splitlines() if line.strip()]
+    return lines[-1] if lines else "ssh said nothing"
 
 
 def _evidence(value: Any) -> dict[str, Any] | None:

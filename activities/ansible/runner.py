@@ -20,28 +20,61 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from activities.ansible.job import LINES, Finished, HostState, Job, Line, Outcome, Started, bounded
+from activities.ansible.job import LINES, Finished, HostState, Job, Line, Outcome, bounded
 
 log = logging.getLogger("vulnzero.ansible.runner")
 
 LINE_LIMIT = 4 * 1024 * 1024
 CANCEL_GRACE = 2.0
 KEPT_DIAGNOSTICS = 50
+SUPERVISOR = "activities.ansible.supervisor"
+
+
+async def spawn_supervisor(module: str = SUPERVISOR) -> asyncio.subprocess.Process:
+    """A supervisor that has imported what it needs and waits for its job; errors: OSError.
+
+    Use it from the worker's main thread: the death signal follows the thread that started the supervisor, and a
+    pool's thread that ends would take the batch with it.
+    """
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        module,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LINE_LIMIT,
+        env=_environment(),
+        # A signal to the worker's group (Ctrl-C) must not end a batch behind the worker's back.
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours but what the supervisor needs: ours may hold the database's password."""
+    environment = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "VULNZERO_PARENT": str(os.getpid()),
+    }
+    if "SSH_AUTH_SOCK" in os.environ:
+        environment["SSH_AUTH_SOCK"] = os.environ["SSH_AUTH_SOCK"]
+    return environment
 
 
 class BatchRun:
-    """Use it from the worker's main thread: the death signal follows the thread that started the supervisor, and a
-    pool's thread that ends would take the batch with it."""
+    """One batch. `spare` is a supervisor that was spawned ahead, which saves its start-up; it serves one job."""
 
-    module = "activities.ansible.supervisor"
+    module = SUPERVISOR
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, spare: asyncio.subprocess.Process | None = None) -> None:
         self._job = job
-        self._process: asyncio.subprocess.Process | None = None
+        self._process = spare if spare is not None and spare.returncode is None else None
         self._lines: asyncio.Queue[Line | None] = asyncio.Queue()
         self._diagnostics: collections.deque[str] = collections.deque(maxlen=KEPT_DIAGNOSTICS)
         self._tasks: list[asyncio.Task[None]] = []
-        self._open = {host.name: False for host in job.hosts}  # name -> was its claim granted
+        self._open = dict.fromkeys(host.name for host in job.hosts)
         self._trouble = ""
 
     @property
@@ -50,19 +83,7 @@ class BatchRun:
 
     async def __aenter__(self) -> Self:
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                self.module,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=LINE_LIMIT,
-                env=self._environment(),
-                # A signal to the worker's group (Ctrl-C) must not end a batch behind the worker's back.
-                start_new_session=True,
-            )
+            self._process = self._process or await spawn_supervisor(self.module)
         except OSError as error:
             self._trouble = f"the supervisor could not be started: {error}"
             self._lines.put_nowait(None)
@@ -70,18 +91,6 @@ class BatchRun:
         # A task of its own reads, so that a supervisor never waits on a pipe that nobody empties while we cancel it.
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_diagnostics())]
         return self
-
-    @staticmethod
-    def _environment() -> dict[str, str]:
-        """Nothing of ours but what the supervisor needs: ours may hold the database's password."""
-        environment = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL": "C.UTF-8",
-            "VULNZERO_PARENT": str(os.getpid()),
-        }
-        if "SSH_AUTH_SOCK" in os.environ:
-            environment["SSH_AUTH_SOCK"] = os.environ["SSH_AUTH_SOCK"]
-        return environment
 
     async def _read(self) -> None:
         process = self._process
@@ -124,10 +133,8 @@ class BatchRun:
             if isinstance(line, Finished):
                 yield line
                 return
-            if isinstance(line, Started):
-                self._open[line.host] = True
-            elif isinstance(line, Outcome) and self._open.pop(line.host, None) is None:
-                continue
+            if isinstance(line, Outcome):
+                self._open.pop(line.host, None)
             yield line
         for host in list(self._open):
             # A supervisor that never began, began nothing; one that was killed may have.

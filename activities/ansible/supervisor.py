@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible_runner.interface import init_runner
+
 from activities.ansible.job import Finished, Job, Line, bounded
 from activities.ansible.outcomes import Outcomes
 from activities.ansible.workspace import Workspace
@@ -27,6 +29,7 @@ from activities.ansible.workspace import Workspace
 SHIM = Path(__file__).with_name("shim.py")
 IDENT = "run"
 TAIL = 4096
+MISSING = 127
 
 
 class Supervisor:
@@ -59,15 +62,17 @@ class Supervisor:
     def _why(self, finished: Finished) -> str:
         if self.cancelled:
             return "the run was cancelled"
-        return f"Ansible ended ({finished.status}) without a word on it,"
+        if finished.rc is None or finished.rc == MISSING:
+            return f"Ansible was not run ({finished.detail})"
+        return f"Ansible ended ({finished.status})"
 
     def _play(self) -> Finished:
         # Not found by PATH: what is missing there is a silent "failed" of ansible_runner, without a single event.
         ansible = Path(sys.executable).with_name("ansible-playbook")
         if not ansible.is_file():
-            return Finished(rc=127, status="failed", detail=f"{ansible} is missing: install ansible-core beside python")
-        from ansible_runner.interface import init_runner  # 0.2 s: after the files are written and the death signal set
-
+            return Finished(
+                rc=MISSING, status="failed", detail=f"{ansible} is missing: install ansible-core beside python"
+            )
         runner = init_runner(
             private_data_dir=self._job.directory,
             inventory=str(Path(self._job.directory) / "inventory" / "hosts.json"),
@@ -106,8 +111,11 @@ def main() -> None:
     # Whatever prints in this process must not tear our lines apart.
     out = os.dup(1)
     os.dup2(2, 1)
+    text = sys.stdin.buffer.read()
+    if not text:
+        return  # a spare that was never needed
     started = time.monotonic()
-    supervisor = Supervisor(Job.model_validate_json(sys.stdin.buffer.read()), out)
+    supervisor = Supervisor(Job.model_validate_json(text), out)
 
     def cancel(*_: object) -> None:
         supervisor.cancelled = True

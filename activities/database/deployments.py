@@ -8,7 +8,15 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.database.events import Events, NewEvent
-from activities.database.tables import AttemptRow, DeploymentRow, HostRunRow, LeaseRow, PlanHostRow, QueueRow
+from activities.database.tables import (
+    AttemptRow,
+    DeploymentRow,
+    HostRunRow,
+    LeaseRow,
+    PlanHostRow,
+    QueueRow,
+    fits_id,
+)
 from workflows.contracts.errors import InvalidRequest, UnknownThing
 from workflows.contracts.model import Contract
 from workflows.contracts.names import Control, DeploymentState, HostState, workflow_id
@@ -71,9 +79,8 @@ class Deployments:
 
     async def locked(self, deployment_id: int) -> DeploymentRow:
         """The row, locked until the transaction ends. Raises UnknownThing."""
-        row = await self._session.scalar(
-            select(DeploymentRow).where(DeploymentRow.id == deployment_id).with_for_update()
-        )
+        mine = select(DeploymentRow).where(DeploymentRow.id == deployment_id).with_for_update()
+        row = await self._session.scalar(mine) if fits_id(deployment_id) else None
         if row is None:
             raise UnknownThing("deployment", deployment_id, "'vulnzero list' shows deployments")
         return row

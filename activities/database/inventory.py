@@ -1,5 +1,6 @@
 """Assets and patches: import, look-up, selection."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -7,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.database.tables import AssetRow, PatchRow
-from workflows.contracts.errors import EmptySelection, UnknownThing
+from activities.database.tables import AssetRow, PatchRow, fits_id
+from workflows.contracts.errors import EmptySelection, InvalidRequest, UnknownThing
 from workflows.contracts.inventory import Asset, AssetSpec, Patch, PatchSpec
 from workflows.contracts.model import Contract
 from workflows.contracts.plans import PlanHost
@@ -40,7 +41,8 @@ class Assets:
     async def by_ids(self, ids: Iterable[int]) -> list[Asset]:
         """In the order of `ids`. Raises UnknownThing naming the first that is not there."""
         wanted = list(dict.fromkeys(ids))
-        rows = {row.id: row for row in await self._session.scalars(select(AssetRow).where(AssetRow.id.in_(wanted)))}
+        possible = filter(fits_id, wanted)
+        rows = {row.id: row for row in await self._session.scalars(select(AssetRow).where(AssetRow.id.in_(possible)))}
         for asset_id in wanted:
             if asset_id not in rows:
                 raise UnknownThing("asset", asset_id)
@@ -48,7 +50,7 @@ class Assets:
 
     async def get(self, identity: str) -> Asset:
         """By id or by name."""
-        condition = AssetRow.id == int(identity) if identity.isdecimal() else AssetRow.name == identity
+        condition = AssetRow.id == int(identity) if fits_id(identity) else AssetRow.name == identity
         row = await self._session.scalar(select(AssetRow).where(condition))
         if row is None:
             raise UnknownThing("asset", identity)
@@ -84,7 +86,7 @@ class Patches:
     async def get(self, identity: str | int) -> Patch:
         """By id or by name."""
         key = str(identity)
-        condition = PatchRow.id == int(key) if key.isdecimal() else PatchRow.name == key
+        condition = PatchRow.id == int(key) if fits_id(key) else PatchRow.name == key
         row = await self._session.scalar(select(PatchRow).where(condition))
         if row is None:
             raise UnknownThing("patch", identity)
@@ -93,6 +95,8 @@ class Patches:
 
 async def _store(session: AsyncSession, table: type[Row], specs: Sequence[AssetSpec | PatchSpec]) -> Imported:
     names = [spec.name for spec in specs]
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise InvalidRequest(twice[0], "is there twice", "a name is the identity of one record")
     known = {row.name: row for row in await session.scalars(select(table).where(table.name.in_(names)))}
     new, updated, unchanged = [], 0, 0
     for spec in specs:

@@ -16,6 +16,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 FENCES = Sequence("fences", data_type=BigInteger)
 
 
+def fits_id(value: int | str) -> bool:
+    """Whether `value` can be an id at all: the server answers a number its column cannot hold with an error of its
+    own, which says neither whose it is nor that there is no such thing."""
+    return (isinstance(value, int) or value.isdecimal()) and 0 < int(value) < 2**31
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {
         dict[str, Any]: JSONB(none_as_null=True),

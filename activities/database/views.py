@@ -161,7 +161,7 @@ class Views:
                 HostRunRow.before["version"].as_string().label("before"),
                 HostRunRow.after["version"].as_string().label("after"),
                 HostRunRow.started_at, HostRunRow.finished_at,
-                func.extract("epoch", end - HostRunRow.started_at).label("seconds"),
+                func.greatest(func.extract("epoch", end - HostRunRow.started_at), 0).label("seconds"),
             )
             .join(DeploymentRow, DeploymentRow.id == PlanHostRow.deployment_id)
             .join(AssetRow, AssetRow.id == PlanHostRow.asset_id)

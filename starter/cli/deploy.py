@@ -71,7 +71,7 @@ def _number_or_words(text: str) -> str | float | int:
 async def _start(
     session: Session, patch: str, selector: str, params: dict[str, Any], reason: str, yes: bool, watching: bool
 ) -> int:
-    from starter.preview import preview_rolling
+    from starter.preview import preview
     from workflows.contracts.strategies import Rolling
 
     # Read before anything is asked of the servers: a typing error must not wait for a connection.
@@ -79,18 +79,18 @@ async def _start(
     out = session.out
     async with session.ledger() as ledger:
         found = await ledger.patch(patch)
-        preview = await preview_rolling(ledger, found, selector, params)
+        plan = await preview(ledger, found, selector, strategy)
     if not out.is_json or not yes:
-        _show_plan(preview, strategy, selector, to_errors=out.is_json)
+        _show_plan(plan, strategy, selector, to_errors=out.is_json)
     if not yes:
         # On standard error, so that `-o json` keeps standard output to itself.
-        click.confirm(f"Deploy to {human.hosts(len(preview.names))}?", abort=True, err=True)
+        click.confirm(f"Deploy to {human.hosts(len(plan.names))}?", abort=True, err=True)
     async with await session.client() as client:
         deployment = await client.deploy(found.id, selector=selector, strategy=strategy, reason=reason)
         idle = await client.without_worker()
     for queue in idle:
         out.note(f"warning: no worker polls {queue}: the deployment waits until one does (vulnzero worker)")
-    _say_started(out, deployment.id, deployment.workflow_id, preview, watching)
+    _say_started(out, deployment.id, deployment.workflow_id, plan, watching)
     return deployment.id
 
 
@@ -132,7 +132,6 @@ def _show_plan(preview: "Preview", strategy: Any, selector: str, to_errors: bool
         f"ends at  {ends_at}",
         f"limits   {limits}",
         *(f"note     {note}" for note in plan.notes if "max_failures" in given or "max_failures" not in note),
-        *(f"warning  {warning}" for warning in preview.warnings),
     ]
     for line in lines:
         click.echo(line, err=to_errors)

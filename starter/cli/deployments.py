@@ -108,7 +108,8 @@ def _print(
     if view.waves:
         out.line()
         out.table(
-            ("WAVE", "HOSTS", "STATES"), [(one.number, one.hosts, tally(one.counts.by_state)) for one in view.waves]
+            ("WAVE", "HOSTS", "STATES"),
+            [(one.number, one.hosts, human.tally(one.counts.by_state)) for one in view.waves],
         )
     if hosts:
         out.line()
@@ -129,10 +130,6 @@ def waiting(status: "Status") -> str:
     return f"{human.plain(wait.what)}, {left} left, {until} ({wait.wait_id})"
 
 
-def tally(by_state: "dict[HostState, int]") -> str:
-    return ", ".join(f"{number} {state.lower()}" for state, number in sorted(by_state.items()))
-
-
 def _versions(host: "HostLine") -> str:
     return human.plain(f"{host.before or '?'} -> {host.after}" if host.after else host.before or "-")
 
@@ -145,5 +142,3 @@ def _took(start: "datetime | None", end: "datetime | None") -> str:
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from workflows.contracts.names import HostState

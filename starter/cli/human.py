@@ -4,6 +4,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflows.contracts.names import HostState
     from workflows.contracts.plans import Thresholds
 
 
@@ -38,6 +41,18 @@ def limits(of: "Thresholds") -> tuple[str, str]:
         f"{of.max_failures} failed or {of.max_unreachable} unreachable hosts",
         f"{of.max_concurrency} at once, {of.min_healthy} must stay in service, {duration(of.host_timeout)} a host",
     )
+
+
+_ORDER = ("SUCCEEDED", "SKIPPED", "RUNNING", "FAILED", "UNREACHABLE", "UNKNOWN", "PENDING", "NOT_STARTED")
+
+
+def in_order(by_state: "Mapping[HostState, int]") -> "list[tuple[HostState, int]]":
+    """Good first, then what runs, what is broken, what is left; a state that is not known here comes last."""
+    return sorted(by_state.items(), key=lambda item: (_ORDER.index(item[0]) if item[0] in _ORDER else 99, item[0]))
+
+
+def tally(by_state: "Mapping[HostState, int]") -> str:
+    return ", ".join(f"{number} {state.lower()}" for state, number in in_order(by_state))
 
 
 def hosts(number: int) -> str:

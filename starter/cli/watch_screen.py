@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from starter.cli.human import clock, duration, plain
+from starter.cli.human import clock, duration, in_order, plain, tally
 from starter.cli.watch_lines import event_line
 from workflows.contracts.names import HostState
 
@@ -45,7 +45,7 @@ class Screen:
         shown, now = self._snapshot, now or datetime.now(UTC)
         free = max(height - _FIXED_LINES, 3)
         wave_lines = _waves(shown.view.waves, max(free // 4, 1))
-        event_rows = min(len(self._events), max(free // 3, 1))
+        event_rows = min(len(self._events), max(free // 3, free - len(wave_lines) - len(shown.hosts), 1))
         host_rows = max(free - len(wave_lines) - event_rows, 1)
         lines = [
             *_head(shown, width, now),
@@ -142,7 +142,7 @@ def _waves(waves: "Sequence[WaveLine]", rows: int) -> list[Text]:
 def _wave(wave: "WaveLine", current: bool) -> Text:
     line = Text(f"{'>' if current else ' '} wave {wave.number:<4}", style="bold" if current else "")
     line.append_text(_bar(wave.counts.by_state, wave.hosts))
-    for state, number in sorted(wave.counts.by_state.items()):
+    for state, number in in_order(wave.counts.by_state):
         line.append(f"  {number} {state.lower()}", style=_STYLES.get(state, ""))
     return line
 
@@ -166,8 +166,7 @@ def _hosts(hosts: "Sequence[HostLine]", rows: int) -> list[Text]:
         lines.append(line)
     rest = Counter(host.state for host in hosts) - Counter(host.state for host in chosen)
     if rest:
-        sums = ", ".join(f"{number} {state.lower()}" for state, number in sorted(rest.items()))
-        lines.append(Text(f"and {sum(rest.values())} more: {sums}", style="dim"))
+        lines.append(Text(f"and {sum(rest.values())} more: {tally(rest)}", style="dim"))
     return lines
 
 

@@ -58,7 +58,7 @@ class FolderLock:
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock file `path`."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

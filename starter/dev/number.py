@@ -133,9 +133,11 @@ def _insist(owner: str, number: int, holder: str | None, root: Path) -> int:
 
 
 def _runs(root: Path, number: int) -> bool:
-    """Whether anything of `number` runs: whoever runs something there holds a *.lock in its folder or a port."""
+    """Whether anything of `number` runs: it holds a *.lock in its folder, has a mount in it, or one of its ports."""
     place = Place.of(number, root)
-    if any(is_held(lock) for lock in place.data.glob("*.lock")):
+    locks = (*place.data.glob("*.lock"), *place.data.glob("*/*.lock"))
+    # Mounts: to remove the folder of a living practice host would empty its file system.
+    if any(is_held(lock) for lock in locks) or proc.has_mounts(place.data):
         return True
     return not all(proc.is_free(place.port(index)) for index in range(_PER_NUMBER))
 

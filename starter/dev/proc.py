@@ -53,6 +53,15 @@ def working_in(folder: Path) -> list[int]:
     return found
 
 
+def has_mounts(folder: Path) -> bool:
+    """Whether something is mounted inside `folder`: the practice fleet's hosts are, for as long as they live."""
+    try:
+        lines = (PROC / "self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    return any(folder.resolve() in Path(line.split()[4]).parents for line in lines)
+
+
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on `port` now. A port that only lingers in TIME_WAIT is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

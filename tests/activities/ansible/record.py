@@ -19,7 +19,7 @@ def events_of(job: Job) -> list[dict[str, Any]]:
 
 
 def _file(job: Job) -> Path:
-    return Path(f"/tmp/vz-events-{job.deployment}")
+    return Path(f"/tmp/vz-events-{job.deployment}-{job.attempt}-{job.mode}")
 
 
 def trimmed(event: dict[str, Any]) -> dict[str, Any]:

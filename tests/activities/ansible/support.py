@@ -81,7 +81,7 @@ class Ran:
 
 @asynccontextmanager
 async def a_batch(
-    hosts: Sequence[JobHost], ask: Ask = yes, runner: type[BatchRun] = BatchRun, **changes: Any
+    hosts: Sequence[JobHost], ask: Ask = yes, runner: Callable[[Job], BatchRun] = BatchRun, **changes: Any
 ) -> AsyncIterator[tuple[Ran, asyncio.Task[None]]]:
     """A batch that runs; the task ends when its last line was read."""
     private = tempfile.mkdtemp(prefix="vz-")

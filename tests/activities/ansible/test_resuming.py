@@ -100,6 +100,22 @@ async def test_a_host_killed_between_install_and_restart_is_restarted_by_the_nex
     assert fleet_hosts.starts(0)[-1] == "1.0.1"
 
 
+async def test_a_package_left_half_configured_is_configured_before_anything_else(fleet_hosts: LabHosts) -> None:
+    """As after a power cut: module, apt, dpkg and the maintainer script all gone at once."""
+    deployment, hosts = next(DEPLOYMENTS), fleet_hosts[:1]
+    fleet_hosts.hold(0, "unpacked")
+    async with a_batch(hosts, deployment=deployment) as (_, reading):
+        await eventually(lambda: fleet_hosts.held(0), what="apt")
+        fleet_hosts.sh(0, f"{KILL_MODULE}; pkill -9 -x apt-get; pkill -9 -x dpkg; pkill -9 -f healthd/[h]old; true")
+        await reading
+    fleet_hosts.release(0, "unpacked")
+    assert fleet_hosts.sh(0, "dpkg-query -W -f='${db:Status-Status}' acme-healthd") == "half-configured"
+    outcome = (await patch(hosts, deployment=deployment, attempt=2)).only
+    assert (outcome.state, outcome.resumed) == ("SUCCEEDED", True)
+    assert outcome.after and outcome.after["status"] == "installed"
+    assert fleet_hosts.health(0) == "1.0.1"
+
+
 async def test_a_connection_lost_in_mid_patch_is_unknown_until_a_look(fleet_hosts: LabHosts) -> None:
     """Rule 16: the host's work goes on without us, and a look waits for its end."""
     deployment, hosts = next(DEPLOYMENTS), fleet_hosts[:1]

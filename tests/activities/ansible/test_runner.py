@@ -12,8 +12,8 @@ import pytest
 from activities.ansible import runner as runner_module
 from activities.ansible import supervisor
 from activities.ansible.claims import Start
-from activities.ansible.job import Finished, Outcome
-from activities.ansible.runner import BatchRun
+from activities.ansible.job import Finished, Job, Outcome
+from activities.ansible.runner import BatchRun, spawn_supervisor
 from tests.activities.ansible.support import a_batch, a_host, a_job, eventually, patch, processes_of
 
 NOWHERE: dict[str, Any] = {"address": "127.0.0.1", "port": 1}
@@ -36,6 +36,24 @@ async def test_a_host_that_is_not_there_is_unreachable_and_says_why() -> None:
     assert ran.only.state == "UNREACHABLE"
     assert "Connection refused" in ran.only.message
     assert ran.only.fence is not None
+
+
+async def test_a_spare_supervisor_runs_one_job_and_a_dead_one_is_replaced() -> None:
+    spare = await spawn_supervisor()
+    assert spare.returncode is None
+
+    def with_spare(job: Job) -> BatchRun:
+        return BatchRun(job, spare)
+
+    for _ in range(2):
+        assert (await patch([a_host(**NOWHERE)], runner=with_spare)).only.state == "UNREACHABLE"
+        assert spare.returncode == 0
+
+
+async def test_a_spare_that_is_never_used_leaves_quietly() -> None:
+    spare = await spawn_supervisor()
+    _, said = await spare.communicate(b"")
+    assert (spare.returncode, said) == (0, b"")
 
 
 async def test_a_supervisor_that_is_killed_leaves_outcomes_and_no_exception() -> None:

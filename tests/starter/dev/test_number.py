@@ -119,6 +119,20 @@ def test_a_number_of_which_something_still_runs_is_not_reused(folder: Path, quie
             lock.release()
 
 
+def test_a_number_in_whose_folder_something_is_mounted_is_not_reused(
+    folder: Path, quiet_ports: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder / "root"
+    fill(root, f"/no/such/checkout{TESTS}")
+    monkeypatch.setattr(proc, "PROC", folder / "proc")
+    (folder / "proc/self").mkdir(parents=True)
+    mounted = "".join(f"1 1 0:1 / {root.resolve()}/{number}/lab/h1 rw - x x rw\n" for number in range(FIRST, LAST))
+    (folder / "proc/self/mountinfo").write_text(mounted)
+    assert allot(checkout(folder, "b"), root) == LAST
+    with pytest.raises(StackError, match="stack number 5 belongs to"):
+        allot(checkout(folder, "c"), root, number=5)
+
+
 def test_a_number_that_is_asked_for_is_given_unless_another_living_checkout_has_it(folder: Path) -> None:
     root = folder / "root"
     assert allot(checkout(folder, "a"), root, number=200) == 200

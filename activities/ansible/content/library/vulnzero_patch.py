@@ -237,6 +237,10 @@ def main():
             fenced=True,
             seen=error.seen,
         )
+    except OSError as error:
+        # Nothing was touched yet, and without a record nothing may be.
+        text = f"this host cannot keep its records in {p['state_dir']}: {error.strerror}"
+        module.fail_json(msg=text, state="FAILED", changed=False)
     patch = Patch(module, state)
     if p["mode"] == "look":
         state.journal("LOOK")

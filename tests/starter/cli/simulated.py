@@ -1,0 +1,102 @@
+"""Hosts that are only names behind the real workflow and the real ledger: what a client meets, without any machine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.database.batches import Batches
+from activities.database.claims import Claims
+from activities.database.deployments import Deployments
+from activities.database.session import Database
+from workers.registry import build
+from workers.settings import Settings
+from workflows import ports
+from workflows.contracts.inventory import AssetSpec, PatchSpec
+from workflows.contracts.names import HostState, Queue
+from workflows.contracts.steps import ApplyBatch, CheckResult, Counts, DeploymentRef, ProbeWave, WaveCounts
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0w"
+PATCH = PatchSpec.model_validate(
+    {"name": "acme-1.0.1", "platforms": {"debian": {"package": "acme", "version": "1.0.1"}}, "cves": ["CVE-2024-12345"]}
+)
+
+
+def assets(number: int, platform: str = "debian") -> list[AssetSpec]:
+    return [
+        AssetSpec(
+            name=f"web{index}", address="10.0.0.1", platform=platform, host_key=KEY, credential="agent",
+            labels={"env": "prod", "zone": "abc"[index % 3]},
+        )
+        for index in range(1, number + 1)
+    ]  # fmt: skip
+
+
+class Hosts:
+    """`fails`: names whose patch fails. `gate`: a host ends only while it is set."""
+
+    def __init__(self, database: Database, fails: frozenset[str] = frozenset()) -> None:
+        self._database = database
+        self._fails = fails
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @activity.defn(name=ports.CHECK_CONNECTIVITY.name)
+    async def check(self, ref: DeploymentRef) -> CheckResult:
+        return CheckResult(counts=await self._counts(ref.deployment_id), message="all answer")
+
+    @activity.defn(name=ports.APPLY_BATCH.name)
+    async def apply(self, ask: ApplyBatch) -> WaveCounts:
+        info = activity.info()
+        async with self._database.transaction() as session:
+            batch = await Batches(session).open(ask.deployment_id, info.activity_id, info.attempt, "here", b"t")
+            hosts = await Claims(session, ask.deployment_id, batch, info.attempt).remaining(ask.offset, ask.limit)
+        for host in hosts:
+            async with self._database.transaction() as session:
+                claim = await Claims(session, ask.deployment_id, batch, info.attempt).claim(host.asset.id)
+            if claim.fence is None:
+                continue
+            while not self.gate.is_set():
+                activity.heartbeat()
+                await asyncio.wait([asyncio.create_task(self.gate.wait())], timeout=1)
+            bad = host.asset.name in self._fails
+            state, said = (
+                (HostState.FAILED, "/health answers 500") if bad else (HostState.SUCCEEDED, "acme is at 1.0.1")
+            )
+            async with self._database.transaction() as session:
+                after = {"version": "1.0.0" if bad else "1.0.1"}
+                await Claims(session, ask.deployment_id, batch, info.attempt).settle(
+                    claim.fence, state, said, {"version": "1.0.0"}, after
+                )
+        async with self._database.transaction() as session:
+            await Batches(session).end(batch, info.attempt)
+            asked = await Deployments(session).counts(ask.deployment_id, ask.offset, ask.limit)
+        return WaveCounts(asked=asked, deployment=await self._counts(ask.deployment_id))
+
+    @activity.defn(name=ports.PROBE_WAVE.name)
+    async def probe(self, ask: ProbeWave) -> WaveCounts:
+        counts = await self._counts(ask.deployment_id)
+        return WaveCounts(asked=counts, deployment=counts)
+
+    async def _counts(self, deployment_id: int) -> Counts:
+        async with self._database.transaction() as session:
+            return await Deployments(session).counts(deployment_id)
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        return [self.check, self.apply, self.probe]
+
+
+@asynccontextmanager
+async def serving(client: Client, database: Database, hosts: Hosts) -> AsyncIterator[None]:
+    """The real workers for workflows and ledger, and these hosts where Ansible would be."""
+    settings = Settings(database_url="unused", queues=(Queue.WORKFLOWS, Queue.CONTROL))
+    async with AsyncExitStack() as stack:
+        for worker in build(client, database, settings):
+            await stack.enter_async_context(worker)
+        await stack.enter_async_context(Worker(client, task_queue=Queue.ANSIBLE, activities=hosts.activities))
+        yield
