@@ -66,14 +66,16 @@ class BatchTry:
 
     async def _ask(self, host: str) -> Start | No:
         """The gate. Held back while it has to wait, and while the database is away: nothing starts unseen."""
+        unheard = False  # a claim may have been granted in the moment the connection was lost
         while True:
             self._freed.clear()
             if self._draining.is_set():
                 return No(reason="the worker is stopping")
             try:
                 async with self._database.transaction() as session:
-                    claim = await self._claims(session).claim(self._assets[host].id, self._settling)
+                    claim = await self._claims(session).claim(self._assets[host].id, self._settling or unheard)
             except LedgerUnavailable as error:
+                unheard = True
                 activity.logger.warning("claims wait: %s", error)
                 await asyncio.sleep(DATABASE_AGAIN)
                 continue

@@ -80,7 +80,12 @@ class Deployment:
                 break
         await self._steering.close()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return flow.result()
+        try:
+            return flow.result()
+        except ActivityError as error:
+            # "Activity task failed" tells an operator nothing: the workflow fails with the cause itself.
+            kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
+            raise ApplicationError(_cause(error), type=kind, non_retryable=True) from error
 
     async def _flow(
         self, request: DeploymentRequest, steps: Callable[[PlanSummary], tuple[Step, ...]]
@@ -90,10 +95,7 @@ class Deployment:
             workflow_id=info.workflow_id, first_run_id=info.first_execution_run_id, run_id=info.run_id,
             strategy=info.workflow_type, request=request,
         )  # fmt: skip
-        try:
-            registered = await ports.REGISTER.call(ask, "find or make this deployment's row")
-        except ActivityError as error:
-            raise ApplicationError(_cause(error), type="InvalidRequest", non_retryable=True) from error
+        registered = await ports.REGISTER.call(ask, "find or make this deployment's row")
         self._now.deployment_id = registered.deployment_id
         self._now.message = f"queued by {request.requested_by}"
         ref = DeploymentRef(deployment_id=registered.deployment_id)

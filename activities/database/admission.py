@@ -5,18 +5,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.database.deployments import Deployments
 from activities.database.tables import AssetRow, LeaseRow, PlanHostRow, QueueRow
+from workflows.contracts.errors import Refused
 from workflows.contracts.steps import Admission
 
 _LOCK = 0x61646D69  # one admission at a time: two that each see the last free slot would both take it
 
 
 async def admit(session: AsyncSession, deployment_id: int, slots: int) -> Admission:
-    """Grants one of `slots` and the leases of all planned hosts in this transaction, or says what is in the way."""
+    """Grants one of `slots` and the leases of all planned hosts in this transaction, or says what is in the way.
+
+    Raises Refused for a deployment that is closed."""
     await session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     row = await Deployments(session).locked(deployment_id)
     mine = await session.get(QueueRow, deployment_id)
     if mine is None:
-        return Admission(granted=False, reason=f"the deployment is closed as {row.state}")
+        raise Refused(f"deployment {deployment_id} is closed as {row.state}: {row.message}")
     if mine.admitted_at is not None:
         return Admission(granted=True)
     taken = await session.scalar(select(func.count()).where(QueueRow.admitted_at.is_not(None)))

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.database.deployments import Deployments
 from activities.database.events import Events, NewEvent
 from activities.database.inventory import asset_of
+from activities.database.spoken import storable
 from activities.database.tables import AssetRow, BatchRow, DeploymentRow, HostRunRow, PlanHostRow
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.inventory import Asset
@@ -47,8 +48,9 @@ class Claims:
     async def remaining(self, offset: int, limit: int) -> list[BatchHost]:
         """Hosts of the batch that the ledger does not show finished.
 
-        Those that an earlier try left behind come first: they fill the concurrency limit, so a host that waits for
-        a free place in front of them would wait for ever.
+        Those that an earlier try left in hand come first: they fill the concurrency limit, so a host that waits for
+        a free place in front of them would wait for ever. Next come those it lost: they are the likeliest to be half
+        patched.
         """
         rows = await self._session.execute(
             select(AssetRow, HostRunRow)
@@ -66,37 +68,40 @@ class Claims:
             )
             .order_by(PlanHostRow.position)
         )
-        hosts = [
-            BatchHost(
-                asset=asset_of(asset),
-                left_behind=run is not None,
-            )
-            for asset, run in rows
-            if run is None or self._left_behind(run, settling=False)
-        ]
-        return sorted(hosts, key=lambda host: not host.left_behind)
+        wanted = [(asset, run) for asset, run in rows if run is None or self._left_behind(run, settling=False)]
+        wanted.sort(key=lambda pair: 2 if pair[1] is None else UNSETTLED.index(HostState(pair[1].state)))
+        return [BatchHost(asset=asset_of(asset), left_behind=run is not None) for asset, run in wanted]
 
     async def claim(self, asset_id: int, settling: bool = False) -> Claim:
         """One short transaction under the deployment's row lock: decide, and write the run where the answer is yes.
 
-        `settling`: this same try lost the host and asks for it once more, to find out what became of it.
+        `settling`: this same try lost the host, or the answer to its first claim, and asks for it once more.
         """
         deployment = await Deployments(self._session).locked(self._deployment_id)
         assert deployment.plan is not None, "a batch runs only after the plan is frozen"
+        if deployment.finished_at is not None:
+            # Its leases are free: the host may be another deployment's by now, left behind by this one or not.
+            return Claim(decision=Decision(answer=Answer.NO, reason=f"the deployment is closed as {deployment.state}"))
         newest = await self._session.scalar(select(BatchRow.attempt).where(BatchRow.id == self._batch_id))
         if newest != self._batch_attempt:
             return Claim(decision=Decision(answer=Answer.NO, reason="a newer attempt took this batch over"))
         run = await self._latest(asset_id)
         left_behind = run is not None and self._left_behind(run, settling)
+        counts = await self._gating_counts()
+        limits = Thresholds.model_validate(deployment.plan["thresholds"])
         decision = may_start(
             Control(deployment.control),
-            await self._gating_counts(),
-            Thresholds.model_validate(deployment.plan["thresholds"]),
+            counts,
+            limits,
             sum(wave["hosts"] for wave in deployment.plan["waves"]),
             Host(state=HostState(run.state) if run else HostState.PENDING, left_behind=left_behind),
         )
         if decision.answer is not Answer.START:
             return Claim(decision=decision)
+        in_hand = counts.of(HostState.RUNNING)
+        if run is not None and run.state == HostState.UNKNOWN and in_hand >= limits.max_concurrency:
+            # Its place was given away when it was lost: taking it back at once would put one more in hand than C.
+            return Claim(decision=Decision(answer=Answer.WAIT, reason=f"{in_hand} hosts are in hand"))
         if run is not None:
             run.state, run.latest = ABANDONED, False
             run.finished_at = await self._session.scalar(select(func.clock_timestamp()))
@@ -113,7 +118,7 @@ class Claims:
             update(HostRunRow)
             .where(HostRunRow.fence == fence, HostRunRow.latest, HostRunRow.state.in_(UNSETTLED))
             .values(
-                state=state, message=message, before=before, after=after,
+                state=state, message=storable(message), before=storable(before), after=storable(after),
                 finished_at=func.clock_timestamp(),
             )
             .returning(HostRunRow.asset_id)
@@ -161,4 +166,4 @@ class Claims:
 
     def _left_behind(self, run: HostRunRow, settling: bool) -> bool:
         mine = run.batch_id == self._batch_id and run.state in UNSETTLED
-        return mine and (run.batch_attempt < self._batch_attempt or (settling and run.state == HostState.UNKNOWN))
+        return mine and (run.batch_attempt < self._batch_attempt or settling)

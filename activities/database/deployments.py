@@ -17,13 +17,14 @@ from activities.database.tables import (
     QueueRow,
     fits_id,
 )
-from workflows.contracts.errors import InvalidRequest, UnknownThing
+from workflows.contracts.errors import InvalidRequest, Refused, UnknownThing
 from workflows.contracts.model import Contract
 from workflows.contracts.names import Control, DeploymentState, HostState, workflow_id
 from workflows.contracts.plans import Plan
 from workflows.contracts.steps import Counts, RecordVerb, Register
 
 RESERVED = "deployment-"
+_REGISTERING = 0x72656769  # first half of an advisory lock; the second is the workflow's id
 
 
 class OpenDeployment(Contract):
@@ -57,13 +58,17 @@ class Deployments:
         """Finds this workflow's row, or makes it where a raw Temporal client started the workflow.
 
         Safe to repeat: the key is (workflow id, first run id). Raises InvalidRequest where the workflow id is one
-        of those that are reserved for rows the ledger made itself.
+        of those that are reserved for rows the ledger made itself, Refused where the queued row is closed already.
         """
+        # Two tries that overlap would each see no row, and the later one would fail its workflow for that.
+        await self._session.execute(select(func.pg_advisory_xact_lock(_REGISTERING, func.hashtext(ask.workflow_id))))
         mine = select(DeploymentRow).where(DeploymentRow.workflow_id == ask.workflow_id).with_for_update()
         row = await self._session.scalar(mine.where(DeploymentRow.first_run_id == ask.first_run_id))
         if row is None:
             row = await self._session.scalar(mine.where(DeploymentRow.first_run_id.is_(None)))
             if row is not None:
+                if row.finished_at is not None:
+                    raise Refused(f"deployment {row.id} is closed as {row.state}: {row.message}")
                 row.first_run_id = ask.first_run_id
             elif ask.workflow_id.removeprefix(RESERVED).isdecimal() and ask.workflow_id.startswith(RESERVED):
                 raise InvalidRequest(
@@ -75,6 +80,8 @@ class Deployments:
                 row = await self.locked(new)
                 row.workflow_id, row.first_run_id = ask.workflow_id, ask.first_run_id
             self._session.add(AttemptRow(deployment_id=row.id, number=row.attempt, run_id=ask.run_id))
+        if row.finished_at is not None:
+            raise Refused(f"deployment {row.id} is closed as {row.state}: {row.message}")
         return row.id
 
     async def locked(self, deployment_id: int) -> DeploymentRow:
@@ -111,10 +118,14 @@ class Deployments:
         )
 
     async def set_control(self, deployment_id: int, control: Control, sequence: int) -> None:
-        """What claims are told. An older verb's late write changes nothing."""
+        """What claims are told. An older verb's late write changes nothing, nor does any once the row is closed."""
         await self._session.execute(
             update(DeploymentRow)
-            .where(DeploymentRow.id == deployment_id, DeploymentRow.control_sequence < sequence)
+            .where(
+                DeploymentRow.id == deployment_id,
+                DeploymentRow.control_sequence < sequence,
+                DeploymentRow.finished_at.is_(None),
+            )
             .values(control=control, control_sequence=sequence)
         )
 
@@ -122,9 +133,9 @@ class Deployments:
         row = await self.locked(verb.deployment_id)
         if await self._events.find_verb(row.id, verb.sequence) is not None:
             return
-        if verb.sequence > row.control_sequence:
+        # At the same sequence too: a batch's later try may have brought the workflow's word before the verb came.
+        if row.finished_at is None and verb.sequence >= row.control_sequence:
             row.control, row.control_sequence = verb.control, verb.sequence
-        if row.finished_at is None:
             row.state, row.message = verb.state, verb.sentence
         why = f" ({verb.reason})" if verb.reason else ""
         ignored = "" if verb.applied else ", ignored"

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.database.spoken import storable
 from activities.database.tables import AssetRow, DeploymentRow, EventRow
 from workflows.contracts.model import Contract
 
@@ -43,7 +44,7 @@ class Events:
         assert last is not None, f"no deployment {deployment_id}"
         first = last - len(events) + 1
         rows = [
-            {"deployment_id": deployment_id, "offset": first + index, **event.model_dump()}
+            {"deployment_id": deployment_id, "offset": first + index, **storable(event.model_dump())}
             for index, event in enumerate(events)
         ]
         await self._session.execute(insert(EventRow), rows)

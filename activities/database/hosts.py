@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.database.deployments import Deployments
 from activities.database.events import Events, NewEvent
 from activities.database.inventory import asset_of
+from activities.database.spoken import storable
 from activities.database.tables import AssetRow, HostRunRow, PlanHostRow
 from workflows.contracts.inventory import Asset
 from workflows.contracts.names import HostState
@@ -55,7 +56,7 @@ class PlannedHosts:
         self._session.add(
             HostRunRow(
                 deployment_id=deployment.id, asset_id=asset.id, attempt=deployment.attempt, batch_id=None,
-                state=state, message=message, finished_at=now,
+                state=state, message=storable(message), finished_at=now,
                 before=run.before if run else None, after=run.after if run else None,
             )
         )  # fmt: skip

@@ -52,7 +52,7 @@ def dev(config: Path | None, session: Session) -> int:
 
     try:
         say = out.note if out.is_json else out.line
-        run_foreground(stack, lambda running: _workers(settings), say=say, migrate=upgrade, ready=ready)
+        run_foreground(stack, lambda running: worker_processes(settings), say=say, migrate=upgrade, ready=ready)
     except StackError as error:
         raise NeededMissing(str(error)) from error
     finally:
@@ -61,7 +61,7 @@ def dev(config: Path | None, session: Session) -> int:
     return 0
 
 
-def _workers(settings: "Config") -> "Sequence[Extra]":
+def worker_processes(settings: "Config") -> "Sequence[Extra]":
     """One process a queue: Ansible must not share one with workflow code."""
     from starter.dev.stack import Extra
 

@@ -74,7 +74,7 @@ async def test_rule_11_a_late_older_verb_never_undoes_a_newer_one(database: Data
     again = verb(deployment.id, 3, Verb.PAUSE, Control.PAUSE, DeploymentState.PAUSED)
     await record(database, again, pause, resume)
     assert row(sql) == ("pause", 3, "PAUSED", "as pause 3 left it")
-    assert sum("by ada" in message for message in await messages(database, deployment.id)) == 3
+    assert sum("by ada:" in message for message in await messages(database, deployment.id)) == 3
 
 
 async def test_what_a_batch_asked_of_the_workflow_is_not_undone_by_the_verb_it_came_from(

@@ -9,6 +9,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.fleet
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", POINTS)
 async def test_rules_16_and_17_no_crash_repeats_or_loses_a_host(rig: Rig, name: str) -> None:
     running = await play(rig, name)

@@ -47,7 +47,7 @@ async def test_a_spare_supervisor_runs_one_job_and_a_dead_one_is_replaced() -> N
 
     for _ in range(2):
         assert (await patch([a_host(**NOWHERE)], runner=with_spare)).only.state == "UNREACHABLE"
-        assert spare.returncode == 0
+        assert spare.returncode is not None
 
 
 async def test_a_spare_that_is_never_used_leaves_quietly() -> None:

@@ -53,11 +53,11 @@ class Hosts:
     async def apply(self, ask: ApplyBatch) -> WaveCounts:
         info = activity.info()
         async with self._database.transaction() as session:
-            batch = await Batches(session).open(ask.deployment_id, info.activity_id, info.attempt, "here", b"t")
-            hosts = await Claims(session, ask.deployment_id, batch, info.attempt).remaining(ask.offset, ask.limit)
+            taken = await Batches(session).take(ask.deployment_id, info.activity_id, info.attempt, "here", b"t")
+            hosts = await Claims(session, ask.deployment_id, taken.id, info.attempt).remaining(ask.offset, ask.limit)
         for host in hosts:
             async with self._database.transaction() as session:
-                claim = await Claims(session, ask.deployment_id, batch, info.attempt).claim(host.asset.id)
+                claim = await Claims(session, ask.deployment_id, taken.id, info.attempt).claim(host.asset.id)
             if claim.fence is None:
                 continue
             while not self.gate.is_set():
@@ -69,11 +69,11 @@ class Hosts:
             )
             async with self._database.transaction() as session:
                 after = {"version": "1.0.0" if bad else "1.0.1"}
-                await Claims(session, ask.deployment_id, batch, info.attempt).settle(
+                await Claims(session, ask.deployment_id, taken.id, info.attempt).settle(
                     claim.fence, state, said, {"version": "1.0.0"}, after
                 )
         async with self._database.transaction() as session:
-            await Batches(session).end(batch, info.attempt)
+            await Batches(session).end(taken.id, info.attempt)
             asked = await Deployments(session).counts(ask.deployment_id, ask.offset, ask.limit)
         return WaveCounts(asked=asked, deployment=await self._counts(ask.deployment_id))
 
