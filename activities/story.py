@@ -1,6 +1,7 @@
 """Task events on their way to the ledger: together, ten times a second, and kept while the database is away."""
 
 import asyncio
+import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ class Story:
         self._deployment_id = deployment_id
         self._waiting: list[NewEvent] = []
         self._dropped = 0
+        self._over = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     def tell(self, asset_id: int, event: TaskEvent) -> None:
@@ -34,31 +36,34 @@ class Story:
         self._waiting.append(NewEvent(kind="task", asset_id=asset_id, message=text, data=data))
 
     async def _flush(self) -> None:
-        if not self._waiting:
+        if not self._waiting and not self._dropped:
             return
-        events = self._waiting
-        if self._dropped:
-            events = [*events, NewEvent(kind="task", message=f"{self._dropped} task events were dropped here")]
+        written, dropped = len(self._waiting), self._dropped  # more may be told while these are on their way
+        events = self._waiting[:written]
+        if dropped:
+            events.append(NewEvent(kind="task", message=f"{dropped} task events were dropped here"))
         try:
             async with self._database.transaction() as session:
                 await Events(session).add(self._deployment_id, *events)
         except LedgerUnavailable as error:
             activity.logger.warning("%d task events wait: %s", len(events), error)
             return
-        self._waiting = self._waiting[len(events) - bool(self._dropped) :]
-        self._dropped = 0
+        del self._waiting[:written]
+        self._dropped -= dropped
 
     async def __aenter__(self) -> Self:
         async def write() -> None:
-            while True:
-                await asyncio.sleep(TOGETHER)
+            while not self._over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), TOGETHER)
                 await self._flush()
+            await self._flush()
 
         self._writing = asyncio.create_task(write())
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        # Not cancelled: a write that was cut off may have been committed, and would be told twice.
         assert self._writing is not None
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)
-        await self._flush()
+        self._over.set()
+        await self._writing

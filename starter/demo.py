@@ -85,9 +85,7 @@ def _everything(stack: Stack, fleet: Fleet, say: Say) -> Iterator[None]:
 
 
 def _deploy(stack: Stack, fleet: Fleet, say: Say) -> int:
-    where = Session(
-        Output.choose("text", False), stack.database_url, stack.temporal_address, stack.namespace
-    )
+    where = Session(Output.choose("text", False), stack.database_url, stack.temporal_address, stack.namespace)
     deployment = asyncio.run(_start(where, fleet, say))
     say(f"see it in Temporal's Web UI: {stack.ui_url}/namespaces/{stack.namespace}/workflows/{deployment.workflow_id}")
     return follow(where, deployment.id)
@@ -100,7 +98,8 @@ async def _start(where: Session, fleet: Fleet, say: Say) -> Deployment:
         await client.ledger.import_patches(patches)
         await _workers_ready(client)
         patch = await client.ledger.patch(patches[0].name)
-        say(f"deploying {patch.name} to {HOSTS} hosts, {STRATEGY.batch_size} a wave, {STRATEGY.wait_seconds:.0f} s between")
+        how = f"{STRATEGY.batch_size} a wave, {STRATEGY.wait_seconds:.0f} s between"
+        say(f"deploying {patch.name} to {HOSTS} hosts, {how}")
         names = [one["name"] for one in fleet.assets()["assets"]]
         ids = [asset.id for asset in await client.ledger.assets() if asset.name in names]
         return await client.deploy(patch.id, asset_ids=ids, strategy=STRATEGY, reason="make demo")

@@ -37,13 +37,13 @@ class Settings(Contract):
     database_url: str | None = None
     max_concurrent_deployments: int = Field(default=5, ge=1)
     default_batch_size: str | float = 0.2
-    default_wait_time: float = Field(default=60, ge=0)
+    default_wait_time: float = Field(default=60, ge=0, allow_inf_nan=False)
     ansible_timeout: int = Field(default=300, ge=1)
     host_key_checking: bool = True
     run_dir: Path = Path("/run/vulnzero" if os.geteuid() == 0 else f"/tmp/vulnzero-{os.geteuid()}")
     ansible_slots: int = Field(default=4, ge=1)
     control_slots: int = Field(default=50, ge=1)
-    drain_seconds: float = Field(default=30, ge=0)
+    drain_seconds: float = Field(default=30, ge=0, allow_inf_nan=False)
     queues: tuple[Queue, ...] = tuple(Queue)
 
     @field_validator("default_batch_size", mode="before")

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from workflows.contracts.errors import LedgerUnavailable
+from workflows.contracts.errors import InvalidRequest, LedgerUnavailable
 
 Session = AsyncSession  # what repositories are given; others need not know whose it is
 
@@ -24,22 +25,30 @@ def async_url(url: str) -> str:
 class Database:
     """Owns the connection pool. Use as an async context manager, or `close` it."""
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, pool_seconds: float = 30) -> None:
         # pool_pre_ping: after a restart of the server each pooled connection is dead, and would fail one claim each.
         self._engine = create_async_engine(
-            async_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=30,
+            async_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=pool_seconds,
             connect_args={"connect_timeout": 5, "application_name": "vulnzero"},
         )  # fmt: skip
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that commits at the end of the block. Raises LedgerUnavailable when the server is away."""
+        """A transaction that commits at the end of the block.
+
+        Raises LedgerUnavailable when the server is away, InvalidRequest for a value that no column takes.
+        """
         try:
             async with self._sessions.begin() as session:
                 yield session
         except (OperationalError, InterfaceError) as error:
             raise LedgerUnavailable(_first_line(error), "is PostgreSQL running, and DATABASE_URL right?") from error
+        except PoolTimeout as error:
+            raise LedgerUnavailable("no connection to the database became free in time") from error
+        except DataError as error:
+            # The same value is refused each time, and Temporal would try it for ever.
+            raise InvalidRequest("", f"the database cannot store or find it: {_words(error)}") from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise LedgerUnavailable(_first_line(error)) from error
@@ -56,5 +65,9 @@ class Database:
 
 
 def _first_line(error: DBAPIError) -> str:
+    return f"the database does not answer: {_words(error)}"
+
+
+def _words(error: DBAPIError) -> str:
     text = str(error.orig).strip() or type(error.orig).__name__
-    return f"the database does not answer: {text.splitlines()[0]}"
+    return text.splitlines()[0]

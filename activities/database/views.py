@@ -153,7 +153,8 @@ class Views:
 
     async def hosts(self, deployment_id: int) -> list[HostLine]:
         """In rollout order; empty until the plan is frozen."""
-        end = func.coalesce(HostRunRow.finished_at, func.clock_timestamp())
+        # greatest: a host that was never reached has its end written before its start, by a hair.
+        end = func.greatest(func.coalesce(HostRunRow.finished_at, func.clock_timestamp()), HostRunRow.started_at)
         rows = await self._session.execute(
             select(
                 PlanHostRow.asset_id, AssetRow.name, PlanHostRow.wave, _HOST_STATE.label("state"),
@@ -161,7 +162,7 @@ class Views:
                 HostRunRow.before["version"].as_string().label("before"),
                 HostRunRow.after["version"].as_string().label("after"),
                 HostRunRow.started_at, HostRunRow.finished_at,
-                func.greatest(func.extract("epoch", end - HostRunRow.started_at), 0).label("seconds"),
+                func.extract("epoch", end - HostRunRow.started_at).label("seconds"),
             )
             .join(DeploymentRow, DeploymentRow.id == PlanHostRow.deployment_id)
             .join(AssetRow, AssetRow.id == PlanHostRow.asset_id)

@@ -92,7 +92,7 @@ def _print(
         [
             ("deployment", str(view.id)),
             ("patch", f"{view.patch} ({view.severity}{cves})"),
-            ("strategy", view.strategy + "".join(f", {name} {value}" for name, value in view.strategy_params.items())),
+            ("strategy", view.strategy + "".join(f", {name} {_short(value)}" for name, value in view.strategy_params.items())),
             ("to", view.selection),
             ("state", out.state(view.state) + (f": {human.plain(view.message)}" if view.message else "")),
             ("waits for", silence or (waiting(status) if status else "")),
@@ -128,6 +128,10 @@ def waiting(status: "Status") -> str:
     left = human.duration(wait.remaining_seconds)
     until = f"until {human.clock(wait.until)}" if wait.until else "standing still"
     return f"{human.plain(wait.what)}, {left} left, {until} ({wait.wait_id})"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else human.plain(str(value))
 
 
 def _versions(host: "HostLine") -> str:

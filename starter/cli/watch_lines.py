@@ -23,7 +23,7 @@ class Lines:
 
     def of(self, snapshot: "Snapshot") -> Iterator[str]:
         """The lines that this snapshot adds."""
-        lines = [event_line(event) for event in snapshot.events]
+        lines = [event_line(event) for event in snapshot.events if is_told(event)]
         if snapshot.trouble != self._trouble:
             self._trouble = snapshot.trouble
             if snapshot.trouble:
@@ -33,6 +33,11 @@ class Lines:
         if lines:
             self._spoke_at = self._now()
         return iter(lines)
+
+
+def is_told(event: "Event") -> bool:
+    """Ansible's tasks are for the logs: beside the host's own states they say everything twice."""
+    return event.kind != "task"
 
 
 def event_line(event: "Event") -> str:

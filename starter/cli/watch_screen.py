@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from starter.cli.human import clock, duration, in_order, plain, tally
-from starter.cli.watch_lines import event_line
+from starter.cli.watch_lines import event_line, is_told
 from workflows.contracts.names import HostState
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Screen:
 
     def take(self, snapshot: "Snapshot") -> None:
         self._snapshot = snapshot
-        self._events.extend(snapshot.events)
+        self._events.extend(event for event in snapshot.events if is_told(event))
 
     def render(self, width: int, height: int, now: datetime | None = None) -> Group:
         """At most `height` lines of at most `width` columns."""

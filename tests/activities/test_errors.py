@@ -76,7 +76,7 @@ class Raising(ActivityInboundInterceptor):
 
 async def executed(error: Exception) -> BaseException:
     given: Any = None
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - each test says which
+    with pytest.raises(Exception) as raised:
         await TranslateErrors().intercept_activity(Raising(error)).execute_activity(given)
     return raised.value
 

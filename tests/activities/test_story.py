@@ -110,6 +110,11 @@ async def test_what_is_told_while_a_full_story_is_being_written_is_counted_as_dr
         for number in range(3, 5):
             open_story.tell(deployment.assets[0], event(number))
 
+        async def written() -> bool:
+            return await told(database, deployment) == ["0", "1", "2"]
+
+        await until(written, "the first three are written, and nothing else")
+
     assert await within(database, act) == ["0", "1", "2", "2 task events were dropped here"]
 
 

@@ -166,7 +166,7 @@ class Rig:
             "cat /var/log/dpkg.log; echo ==; cat /var/log/acme-healthd.starts; echo ==; "
             "dpkg-query -W -f='${Version}' acme-healthd; echo; echo ==; "
             f"cat {STATE}/lock 2>/dev/null; echo ==; cat {STATE}/journal 2>/dev/null; echo ==; "
-            "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://127.0.0.1:8080/health\", timeout=5).status)'"
+            "python3 -c 'from urllib.request import urlopen as u; print(u(\"http://127.0.0.1:8080/health\").status)'"
         )
         parts = self.fleet.run(index, ["sh", "-c", script], check=False).stdout.split("==\n")
         dpkg, starts, now, lock, journal, health = (part.strip() for part in parts)

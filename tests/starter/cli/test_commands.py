@@ -225,7 +225,8 @@ def _help_seconds(environ: dict[str, str]) -> float:
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:
     code = (
-        "import sys; from starter.cli.exits import run; from starter.cli.main import root; run(root, ['deploy', '--help']);"
+        "import sys; from starter.cli.exits import run; from starter.cli.main import root;"
+        "run(root, ['deploy', '--help']);"
         "print([name for name in ('temporalio', 'sqlalchemy', 'rich', 'pydantic', 'yaml') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
