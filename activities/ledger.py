@@ -11,7 +11,7 @@ from activities.database.session import Database
 from workflows import ports
 from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Patch
-from workflows.contracts.names import HostState, WorkflowType
+from workflows.contracts.names import DeploymentState, HostState, WorkflowType
 from workflows.contracts.plans import Plan, PlanHost, PlanSummary, Thresholds
 from workflows.contracts.requests import DeploymentRequest
 from workflows.contracts.steps import (
@@ -96,7 +96,7 @@ class LedgerActivities:
             limits = Thresholds.model_validate(row.plan["thresholds"]) if row.plan else None
             return DeploymentResult(
                 deployment_id=row.id,
-                state=ask.state,
+                state=DeploymentState(row.state),
                 message=row.message,
                 counts=counts,
                 overshoot=overshoot(counts, limits) if limits else 0,

@@ -53,7 +53,11 @@ class PatchingActivities:
             try:
                 return await self._run(ask, taken)
             except asyncio.CancelledError:
-                await asyncio.shield(self._abandon(taken))
+                # A worker that stops is followed by another try, for which its hosts stay in hand: as UNKNOWN ones
+                # they would spend the budget, and batches that run beside this one would be refused the rest.
+                details = activity.cancellation_details()
+                if details is None or not details.worker_shutdown:
+                    await asyncio.shield(self._abandon(taken))
                 raise
 
     async def _run(self, ask: ApplyBatch, taken: Taken) -> WaveCounts:

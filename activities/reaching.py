@@ -38,7 +38,7 @@ async def connect(asset: Asset) -> AsyncIterator[asyncssh.SSHClientConnection]:
     except asyncssh.PermissionDenied:
         raise Unreachable(f"it refuses user {asset.user} with {asset.credential}") from None
     except (asyncssh.KeyImportError, FileNotFoundError, PermissionError) as error:
-        raise Unreachable(f"the key {asset.credential} cannot be used: {error}") from None
+        raise Unreachable(f"the key {asset.credential} cannot be used: {_why(error)}") from None
     except (TimeoutError, asyncssh.ConnectionLost):
         raise Unreachable(f"no answer from {asset.address}:{asset.port} within {CONNECT_SECONDS:.0f} s") from None
     except (OSError, asyncssh.Error) as error:
@@ -63,3 +63,7 @@ async def reach(asset: Asset) -> str | None:
         return f"no answer from {asset.address}:{asset.port} within {2 * CONNECT_SECONDS:.0f} s"
     except Unreachable as error:
         return str(error)
+
+
+def _why(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.database.fences import raise_fences
 from activities.database.session import Database
 from workers import recovery, search_attributes
 from workers.connection import connect
@@ -35,6 +36,8 @@ async def serve(settings: Settings) -> None:
     client = await connect()
     await search_attributes.require(client)
     async with Database(settings.database_url) as database, AsyncExitStack() as stack:
+        async with database.transaction() as session:
+            await raise_fences(session)
         for worker in build(client, database, settings):
             await stack.enter_async_context(worker)
         log.info("serving %s", ", ".join(settings.queues))
@@ -51,7 +54,7 @@ async def serve(settings: Settings) -> None:
 async def _every(
     seconds: float, work: Callable[[Client, Database], Awaitable[int]], client: Client, database: Database
 ) -> None:
-    """Keeps at it for the worker's life: a server that is away now is back later."""
+    """Keeps at it for the worker's life: a server that is away now is back later, and a fault is no reason to stop."""
     while True:
         try:
             await work(client, database)
@@ -59,6 +62,8 @@ async def _every(
             log.warning("%s waits: %s", work.__name__, error)
         except RPCError as error:
             log.warning("%s waits: Temporal answered: %s", work.__name__, error.message)
+        except Exception:  # nobody awaits this task: it would end unseen, and dead batches would stay
+            log.exception("%s failed; it goes on in %s s", work.__name__, seconds)
         await asyncio.sleep(seconds)
 
 

@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.database.batches import Batches
@@ -51,7 +51,12 @@ async def reconcile(client: Client, database: Database) -> int:
             continue
         if status is None and row.state is DeploymentState.QUEUED and row.first_run_id is None:
             log.warning("deployment %s was queued without a workflow: starting it", row.id)
-            await client.start_workflow(row.strategy, row.request, id=workflow_id(row.id), task_queue=Queue.WORKFLOWS)
+            try:
+                await client.start_workflow(
+                    row.strategy, row.request, id=workflow_id(row.id), task_queue=Queue.WORKFLOWS
+                )
+            except WorkflowAlreadyStartedError:
+                continue  # another worker was quicker
         else:
             why = f"its workflow is {status.name.lower()}" if status else "its workflow is gone"
             log.warning("deployment %s is open but %s: closing it", row.id, why)
@@ -64,9 +69,11 @@ async def reconcile(client: Client, database: Database) -> int:
 async def _status(client: Client, row: OpenDeployment) -> WorkflowExecutionStatus | None:
     """Of the run chain that the row belongs to; None where the server knows no such workflow."""
     try:
-        return (
-            await client.get_workflow_handle(row.workflow_id, first_execution_run_id=row.first_run_id).describe()
-        ).status
+        newest = await client.get_workflow_handle(row.workflow_id).describe()
+        if row.first_run_id in (None, newest.raw_info.first_run_id or row.first_run_id):
+            return newest.status
+        # A later workflow has the id, so the row's own is over; only one of an id can run.
+        return (await client.get_workflow_handle(row.workflow_id, run_id=row.first_run_id).describe()).status
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None

@@ -122,8 +122,7 @@ class Situation:
         if status.counts.by_state:
             tally = ", ".join(f"{number} {state}" for state, number in sorted(status.counts.by_state.items()))
             lines += [f"**Hosts** {tally} (as of {status.as_of:%H:%M:%S} UTC)", ""]
+        # A list, not a table: the Web UI sets a table's columns without any space between them.
         shown = [wave for wave in status.waves if wave.state != "pending"][-20:]
-        if shown:
-            lines += ["| wave | hosts | state |", "|---|---|---|"]
-            lines += [f"| {wave.number} of {len(status.waves)} | {wave.hosts} | {wave.state} |" for wave in shown]
+        lines += [f"- wave {wave.number} of {len(status.waves)}: {wave.hosts} hosts, {wave.state}" for wave in shown]
         return "\n".join(lines)

@@ -6,11 +6,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.database.deployments import Deployments
 from activities.database.inventory import Patches
-from activities.database.tables import BatchRow, HostRunRow
+from activities.database.tables import BatchRow
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.inventory import Patch
 from workflows.contracts.model import Contract
-from workflows.contracts.names import HostState
 from workflows.contracts.plans import Thresholds
 
 
@@ -69,17 +68,17 @@ class Batches:
 
     async def end(self, batch_id: int, attempt: int) -> None:
         """Closes the batch. Hosts still in hand become UNKNOWN: nobody looks after them from here on."""
-        ended = await self._session.execute(
+        batch = await self._session.get_one(BatchRow, batch_id)
+        deployments = Deployments(self._session)
+        await deployments.locked(batch.deployment_id)
+        ended = await self._session.scalar(
             update(BatchRow)
             .where(BatchRow.id == batch_id, BatchRow.attempt == attempt)
             .values(ended_at=func.clock_timestamp())
+            .returning(BatchRow.id)
         )
-        if ended.rowcount:  # type: ignore[attr-defined]
-            await self._session.execute(
-                update(HostRunRow)
-                .where(HostRunRow.batch_id == batch_id, HostRunRow.latest, HostRunRow.state == HostState.RUNNING)
-                .values(state=HostState.UNKNOWN, message="the batch ended without a word from this host")
-            )
+        if ended is not None:
+            await deployments.lose(batch.deployment_id, "the batch ended without a word from this host", batch_id)
 
     async def open_ones(self) -> list[OpenBatch]:
         rows = await self._session.scalars(select(BatchRow).where(BatchRow.ended_at.is_(None)))

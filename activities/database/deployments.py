@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.database.events import Events, NewEvent
 from activities.database.tables import (
     AttemptRow,
+    BatchRow,
     DeploymentRow,
     HostRunRow,
     LeaseRow,
@@ -156,18 +157,38 @@ class Deployments:
             row.finished_at = await self._session.scalar(select(func.clock_timestamp()))
             await self._session.execute(delete(LeaseRow).where(LeaseRow.deployment_id == deployment_id))
             await self._session.execute(delete(QueueRow).where(QueueRow.deployment_id == deployment_id))
+            # A batch that its worker did not end would be looked after for ever.
+            await self._session.execute(
+                update(BatchRow)
+                .where(BatchRow.deployment_id == deployment_id, BatchRow.ended_at.is_(None))
+                .values(ended_at=func.clock_timestamp())
+            )
             await self._events.add(deployment_id, _state_event(state, message))
         return row
 
     async def orphaned(self, deployment_id: int, message: str) -> None:
         """Closes a deployment whose workflow is gone. Its hosts in hand are UNKNOWN: nobody waits for their word."""
         await self.locked(deployment_id)
-        await self._session.execute(
-            update(HostRunRow)
-            .where(HostRunRow.deployment_id == deployment_id, HostRunRow.latest, HostRunRow.state == HostState.RUNNING)
-            .values(state=HostState.UNKNOWN, message="the deployment's workflow ended while this host was in hand")
-        )
+        await self.lose(deployment_id, "the deployment's workflow ended while this host was in hand")
         await self.close(deployment_id, DeploymentState.FAILED, message)
+
+    async def lose(self, deployment_id: int, message: str, batch_id: int | None = None) -> None:
+        """Makes hosts in hand (of one batch, or of all) UNKNOWN. The caller holds the deployment's row lock."""
+        lost = update(HostRunRow).where(
+            HostRunRow.deployment_id == deployment_id, HostRunRow.latest, HostRunRow.state == HostState.RUNNING
+        )
+        if batch_id is not None:
+            lost = lost.where(HostRunRow.batch_id == batch_id)
+        rows = await self._session.execute(
+            lost.values(state=HostState.UNKNOWN, message=message, finished_at=func.clock_timestamp()).returning(
+                HostRunRow.asset_id, HostRunRow.fence
+            )
+        )
+        events = [
+            NewEvent(kind="host", asset_id=asset_id, message=message, data={"state": HostState.UNKNOWN, "fence": fence})
+            for asset_id, fence in rows
+        ]
+        await self._events.add(deployment_id, *events)
 
     async def open_ones(self, older_than: timedelta) -> list[OpenDeployment]:
         rows = await self._session.scalars(

@@ -83,6 +83,7 @@ async def _ask(session: Session, view: "DeploymentView") -> "tuple[Status | None
 def _print(
     session: Session, view: "DeploymentView", hosts: "list[HostLine]", status: "Status | None", silence: str
 ) -> None:
+    given = view.strategy_params.items()
     out, limits, plan = session.out, view.thresholds, "not made yet"
     if view.plan_hash:
         between = human.duration(view.wait_seconds)
@@ -92,7 +93,7 @@ def _print(
         [
             ("deployment", str(view.id)),
             ("patch", f"{view.patch} ({view.severity}{cves})"),
-            ("strategy", view.strategy + "".join(f", {name} {_short(value)}" for name, value in view.strategy_params.items())),
+            ("strategy", ", ".join([view.strategy, *(f"{name} {_short(value)}" for name, value in given)])),
             ("to", view.selection),
             ("state", out.state(view.state) + (f": {human.plain(view.message)}" if view.message else "")),
             ("waits for", silence or (waiting(status) if status else "")),

@@ -122,11 +122,10 @@ async def test_rules_8_and_16_the_claim_keeps_its_promises_through_crashes(
 
     assert world.most <= limit, f"{world.most} hosts in hand with C = {limit}"
     assert max(world.finished.values(), default=0) <= 1, f"finished twice: {world.finished}"
-    final = dict(
-        sql.execute(
-            "select state, count(*) from host_runs where latest and deployment_id = %s group by state", [deployment.id]
-        ).fetchall()
-    )
+    rows = sql.execute(
+        "select state, count(*) from host_runs where latest and deployment_id = %s group by state", [deployment.id]
+    ).fetchall()
+    final = {str(state): int(number) for state, number in rows}
     assert final.get("FAILED", 0) - budget <= limit - 1, f"overshoot of {final} with budget {budget}, C = {limit}"
     assert "RUNNING" not in final, "a run was left open after its batch had ended"
     latest = sql.execute(

@@ -16,10 +16,11 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.database.batches import Batches
 from activities.database.claims import Claims
-from activities.database.deployments import Deployments
+from activities.database.deployments import Deployments, OpenDeployment
 from activities.database.session import Database
 from tests.activities.ledger import Frozen, Try, a_deployment, ask, counts, enqueue, store
 from tests.support.waiting import until
+from workers import recovery
 from workers.identity import this_process
 from workers.recovery import fail_dead_batches, reconcile
 from workflows.contracts.names import HostState, Queue, workflow_id
@@ -221,11 +222,19 @@ async def test_a_queued_row_without_a_workflow_is_started_after_a_minute_and_not
 
 
 async def test_workers_that_reconcile_at_once_start_a_workflow_once(
-    client: Client, database: Database, sql: psycopg.Connection
+    client: Client, database: Database, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = await queued(database, sql)
     aged(sql)
-    await asyncio.gather(*(reconcile(client, database) for _ in range(5)))
+    both, look = asyncio.Barrier(2), recovery._status
+
+    async def at_once(client: Client, row: OpenDeployment) -> WorkflowExecutionStatus | None:
+        found = await look(client, row)
+        await both.wait()
+        return found
+
+    monkeypatch.setattr(recovery, "_status", at_once)
+    assert sorted(await asyncio.gather(reconcile(client, database), reconcile(client, database))) == [0, 1]
     await client.get_workflow_handle(workflow_id(number)).terminate()
 
 

@@ -1,7 +1,7 @@
 """A worker does not start where its workflows would hang for want of a search attribute."""
 
+import asyncio
 import re
-import subprocess
 
 import pytest
 from temporalio.client import Client
@@ -23,6 +23,7 @@ async def test_what_is_missing_is_named_with_the_command_that_adds_it_and_that_c
     words = command.split()
     assert words[0] == "temporal"
     # Word by word as it is told; an operator who pastes it must be helped by it.
-    subprocess.run([str(find_binary()), *words[1:], "--address", temporal.address], check=True, capture_output=True)
+    added = await asyncio.create_subprocess_exec(str(find_binary()), *words[1:], "--address", temporal.address)
+    assert await added.wait() == 0
     await require(client)
     assert re.fullmatch(r"[ -~]+", command)

@@ -39,11 +39,13 @@ def spent_budget(counts: Counts, limits: Thresholds) -> str | None:
     UNKNOWN counts with UNREACHABLE: a host nobody can look at is no reason to take the next one.
     """
     failed = counts.of(HostState.FAILED)
-    lost = counts.of(HostState.UNREACHABLE, HostState.UNKNOWN)
+    unknown = counts.of(HostState.UNKNOWN)
+    lost = counts.of(HostState.UNREACHABLE) + unknown
     if failed >= limits.max_failures:
         return f"{failed} of at most {limits.max_failures} failed hosts"
     if lost >= limits.max_unreachable:
-        return f"{lost} of at most {limits.max_unreachable} unreachable hosts"
+        which = f", {unknown} of them in an unknown state" if unknown else ""
+        return f"{lost} of at most {limits.max_unreachable} unreachable hosts{which}"
     return None
 
 

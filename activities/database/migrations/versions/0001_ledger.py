@@ -10,6 +10,8 @@ down_revision = None
 
 def upgrade() -> None:
     op.execute(sa.schema.CreateSequence(sa.Sequence("fences", data_type=sa.BigInteger)))
+    # See activities/database/fences.py: hosts may remember the fences of an earlier database.
+    op.execute("select setval('fences', (extract(epoch from clock_timestamp()) * 1000)::bigint)")
     op.create_table(
         "assets",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
