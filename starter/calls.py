@@ -21,7 +21,8 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCStatusCode
 
-from starter.errors import NoAnswer, NoWorker, TemporalUnavailable, WorkflowClosed
+from starter.errors import NoAnswer, NoWorker, WorkflowClosed
+from workers.connection import TemporalUnavailable
 from workflows.contracts.errors import Refused, VulnzeroError
 from workflows.contracts.names import STATUS_QUERY, Queue, Verb
 from workflows.contracts.requests import VerbAnswer, VerbArgument

@@ -4,18 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starter.dev.number import default_root
-from starter.errors import NothingKnown, TemporalUnavailable
+from starter.errors import NothingKnown
+from workers.connection import TemporalAddress
 from workflows.contracts.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from temporalio.client import Client
 
 STACK_FILE = "stack.env"
 DEFAULT_ADDRESS = "localhost:7233"
-CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Where:
         folder = place_of_checkout(self.environ)
         return read_env_file(folder / STACK_FILE) if folder else {}
 
-    def temporal(self) -> "TemporalAddress":
+    def temporal(self) -> TemporalAddress:
         """Flag, else what temporalio.envconfig reads (environment, then its own file), else the dev stack.
 
         Raises InvalidRequest where that would pair one stack's database with another one's Temporal: deployment 7
@@ -72,46 +68,6 @@ class Where:
 
     def _given_database(self) -> str | None:
         return self.database or self.environ.get("DATABASE_URL") or None
-
-
-@dataclass(frozen=True)
-class TemporalAddress:
-    """`profile` holds TLS, API key and headers of the person's own configuration; None for the dev stack, which must
-    never be sent them."""
-
-    address: str
-    namespace: str
-    source: str
-    profile: object | None = None
-
-    async def connect(self) -> "Client":
-        """Raises TemporalUnavailable after CONNECT_SECONDS at the latest."""
-        import asyncio
-
-        from temporalio.client import Client
-        from temporalio.contrib.pydantic import pydantic_data_converter
-        from temporalio.envconfig import ClientConfigProfile
-        from temporalio.service import RPCError
-
-        options = self.profile.to_client_connect_config() if isinstance(self.profile, ClientConfigProfile) else {}
-        options["target_host"], options["namespace"] = self.address, self.namespace
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                return await Client.connect(**options, data_converter=pydantic_data_converter)
-        except TimeoutError:
-            raise TemporalUnavailable(self.address, self.source, f"no answer in {CONNECT_SECONDS:.0f} s") from None
-        except RPCError as error:
-            raise TemporalUnavailable(self.address, self.source, error.message) from None
-        except (RuntimeError, ValueError) as error:
-            raise TemporalUnavailable(self.address, self.source, _short(str(error))) from None
-
-
-def _short(text: str) -> str:
-    """The SDK's connect error is a page of Rust debug output; its last named cause is what helps."""
-    for cause in ("Connection refused", "failed to lookup address", "invalid port", "InvalidUri", "TimedOut", "tls"):
-        if cause.lower() in text.lower():
-            return cause.lower()
-    return " ".join(text.split())[:160]
 
 
 def _same_place(one: str, other: str) -> bool:

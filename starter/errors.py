@@ -1,12 +1,7 @@
 """What can go wrong between a client and the stack; the rest of the tree is in workflows.contracts.errors."""
 
+from workers.connection import StackUnreachable
 from workflows.contracts.errors import Refused, VulnzeroError
-
-
-class StackUnreachable(VulnzeroError):
-    """Something the client needs is not there. Trying again helps once somebody has started it."""
-
-    retryable = True
 
 
 class NothingKnown(StackUnreachable):
@@ -14,14 +9,6 @@ class NothingKnown(StackUnreachable):
 
     def __init__(self, what: str, variable: str) -> None:
         super().__init__(f"nobody says where {what} is", f"set {variable}, or start the dev stack: vulnzero dev")
-
-
-class TemporalUnavailable(StackUnreachable):
-    def __init__(self, address: str, source: str, problem: str) -> None:
-        super().__init__(
-            f"Temporal does not answer at {address} ({source}): {problem}",
-            "is it running, and TEMPORAL_ADDRESS right?",
-        )
 
 
 class NoWorker(StackUnreachable):

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from activities.database.fences import raise_fences
 from activities.database.session import Database
 from workers import recovery, search_attributes
-from workers.connection import connect
+from workers.connection import TemporalAddress
 from workers.registry import build
 from workers.settings import Settings
 from workflows.contracts.errors import InvalidRequest, VulnzeroError
@@ -25,7 +25,7 @@ REAP_EVERY = 2.0
 RECONCILE_EVERY = 30.0
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, temporal: TemporalAddress) -> None:
     """Serves the settings' queues until SIGTERM or SIGINT, then drains: hosts in hand finish, others are left."""
     if settings.database_url is None:
         raise InvalidRequest("DATABASE_URL", "is not set", "write postgresql://user:password@host:port/name")
@@ -33,7 +33,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await connect()
+    client = await temporal.connect()
     await search_attributes.require(client)
     async with Database(settings.database_url) as database, AsyncExitStack() as stack:
         async with database.transaction() as session:
@@ -67,7 +67,7 @@ async def _every(
         await asyncio.sleep(seconds)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, temporal: TemporalAddress) -> None:
     """Blocks until the worker is stopped. Raises VulnzeroError where it cannot start."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -75,4 +75,4 @@ def run(settings: Settings) -> None:
     # Its own lines repeat, at length, what our activities report in one.
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    asyncio.run(serve(settings))
+    asyncio.run(serve(settings, temporal))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from workflows.contracts.errors import InvalidRequest, LedgerUnavailable
 
+_NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703")
 Session = AsyncSession  # what repositories are given; others need not know whose it is
 
 
@@ -50,6 +51,10 @@ class Database:
             # The same value is refused each time, and Temporal would try it for ever.
             raise InvalidRequest("", f"the database cannot store or find it: {_words(error)}") from error
         except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) in _NO_SUCH_TABLE_OR_COLUMN:
+                raise LedgerUnavailable(
+                    "the database has no VulnZero tables, or older ones", "run: vulnzero db migrate"
+                ) from error
             if error.connection_invalidated:
                 raise LedgerUnavailable(_first_line(error)) from error
             raise

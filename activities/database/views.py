@@ -1,23 +1,18 @@
 """Read models: what people look at, each in one statement, so that its numbers belong to one moment."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, Row, Select, case, func, select
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.database.session import Database
 from activities.database.tables import AssetRow, DeploymentRow, HostRunRow, PatchRow, PlanHostRow
-from workflows.contracts.errors import LedgerUnavailable, UnknownThing
+from workflows.contracts.errors import UnknownThing
 from workflows.contracts.model import Contract
 from workflows.contracts.names import DeploymentState, HostState
 from workflows.contracts.plans import Thresholds
 from workflows.contracts.steps import Counts
-
-_MISSING = ("42P01", "42703")  # undefined table, undefined column
 
 
 class WaveLine(Contract):
@@ -73,20 +68,6 @@ class HostLine(Contract):
     started_at: datetime | None
     finished_at: datetime | None
     seconds: float | None
-
-
-@asynccontextmanager
-async def reading(database: Database) -> AsyncIterator[AsyncSession]:
-    """A transaction in which a database without our tables is a clear error. Raises LedgerUnavailable."""
-    try:
-        async with database.transaction() as session:
-            yield session
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) not in _MISSING:
-            raise
-        raise LedgerUnavailable(
-            "the database has no VulnZero tables, or older ones", "run: vulnzero db migrate"
-        ) from error
 
 
 # A host without a run is PENDING while the deployment is open, and was never started once it is closed.

@@ -1,7 +1,5 @@
 """`vulnzero worker`: runs a worker in the foreground."""
 
-import os
-
 import click
 
 from starter.cli.options import Session, asks_temporal, example
@@ -25,17 +23,6 @@ def worker(queues: tuple[str, ...], session: Session) -> int:
         if full not in list(Queue):
             raise click.UsageError(f"--queue {name}: choose from {', '.join(Queue)}", click.get_current_context())
         chosen.append(Queue(full))
-    _hand_on(session)
     settings = Settings.load(database_url=session.where.database_url(), queues=tuple(chosen) or None)
-    run(settings)
+    run(settings, session.where.temporal())
     return 0
-
-
-def _hand_on(session: Session) -> None:
-    """Where Temporal is, for the worker: it reads the environment, and a flag or a dev stack must count there too."""
-    where = session.where.temporal()
-    if where.profile is None:
-        # An API key or TLS setting of the person's own shell is not the dev stack's business.
-        for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
-            del os.environ[name]
-    os.environ["TEMPORAL_ADDRESS"], os.environ["TEMPORAL_NAMESPACE"] = where.address, where.namespace

@@ -12,6 +12,8 @@ from starter.dev.locks import exclusive, is_held
 
 FIRST, LAST = 1, 249
 TESTS = "#tests"
+# Of a number that somebody asked for once: it must not become the checkout's own from then on.
+ASKED = "#asked"
 # Below the range from which Linux gives ports to outgoing connections (32768 and up), so none is taken by chance.
 _BASE, _PER_NUMBER = 17000, 10
 
@@ -121,14 +123,16 @@ def _owner(root: Path, number: int) -> str | None:
 
 
 def _is_gone(owner: str | None) -> bool:
-    return owner is not None and not Path(owner.removesuffix(TESTS)).exists()
+    return owner is not None and not Path(owner.partition("#")[0]).exists()
 
 
 def _insist(owner: str, number: int, holder: str | None, root: Path) -> int:
-    if holder in (owner, None):
-        return _write(owner, number, root)
+    if holder in (owner, owner + ASKED):
+        return number
+    if holder is None:
+        return _write(owner + ASKED, number, root)
     if _is_gone(holder) and not _runs(root, number):
-        return _reuse(owner, number, root)
+        return _reuse(owner + ASKED, number, root)
     raise StackError(f"stack number {number} belongs to {holder}: set VULNZERO_NUMBER to another, or unset it")
 
 

@@ -78,7 +78,8 @@ async def test_rule_6_a_spent_budget_lets_no_further_host_start(
     for asset in deployment.assets[:spent]:
         await batch.settle(await batch.fence(asset), state)
     claim = await batch.claim(deployment.assets[5])
-    assert (word(claim), claim.decision.reason) == ("no", f"the failure budget is spent: {reason}")
+    assert word(claim) == "no"
+    assert claim.decision.reason.startswith(f"the failure budget is spent: {reason}")
 
 
 async def test_rule_6_the_budgets_are_counted_apart(database: Database) -> None:

@@ -7,6 +7,7 @@ gave a worker up that only stalled.
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import psycopg
@@ -40,6 +41,7 @@ class World:
     crashes: int
     finished: Counter[int] = field(default_factory=Counter)
     most: int = 0
+    newest: dict[int, int] = field(default_factory=dict)  # try of each batch that took it last
 
     def look(self) -> None:
         rows = self.sql.execute(
@@ -49,40 +51,51 @@ class World:
         assert all(runs == 1 for _, runs in rows), f"two open runs on one host: {rows}"
         self.most = max(self.most, len(rows))
 
-    async def host(self, batch: Try, asset: int) -> None:
+    async def host(self, batch: Try, asset: int, settling: bool) -> bool:
+        """One host to its end; whether it was lost."""
         for _ in range(PATIENCE):
-            claim = await batch.claim(asset)
+            newest = self.newest[batch.taken.id]
+            claim = await batch.claim(asset, settling)
             self.look()
+            assert claim.fence is None or batch.taken.attempt >= newest, "an old try was granted a claim"
             if claim.fence is not None:
                 break
             if claim.decision.answer == "no":
-                return
+                return False
             await asyncio.sleep(0.002)
         else:
             raise AssertionError(f"host {asset} waited for ever: {claim.decision}")
         for _ in range(self.chance.randrange(4)):
             await asyncio.sleep(0)
-        state = self.fates[asset]
+        state = self.chance.choice((HostState.SUCCEEDED, HostState.UNKNOWN)) if settling else self.fates[asset]
         try:
             await batch.settle(claim.fence, state)
         except StaleAttempt:
-            return
+            return False
         self.finished[asset] += state in FINISHED
+        return state is HostState.UNKNOWN
 
     async def flow(self, batch: Try, first: int, size: int, forks: int) -> None:
-        """As host_pinned does: `forks` hosts at once, in the order of `remaining`, one after the other."""
-        waiting = iter(await batch.remaining(first, size))
+        """As host_pinned does: `forks` hosts at once, in the order of `remaining`; then once more those it lost."""
+        hosts: list[int] = await batch.remaining(first, size)
+        lost: list[int] = []
+        for settling in (False, True):
+            waiting = iter(hosts)
 
-        async def fork() -> None:
-            for asset in waiting:
-                await self.host(batch, asset)
+            async def fork(waiting: Iterator[int] = waiting, settling: bool = settling) -> None:
+                for asset in waiting:
+                    if await self.host(batch, asset, settling):
+                        lost.append(asset)
 
-        await asyncio.gather(*(fork() for _ in range(forks)))
+            await asyncio.gather(*(fork() for _ in range(forks)))
+            hosts = lost.copy()
+            lost.clear()
 
     async def batch(self, number: int, first: int, size: int, forks: int) -> None:
         tries = []
         for attempt in range(1, self.crashes + 2):
             batch = await Try.take(self.database, self.deployment.id, attempt, f"run/{number}")
+            self.newest[batch.taken.id] = attempt
             tries.append(asyncio.create_task(self.flow(batch, first, size, forks)))
             for _ in range(self.chance.randrange(40)):
                 await asyncio.sleep(0)

@@ -8,9 +8,10 @@ from activities.database.session import Database
 from starter import calls
 from starter.client import DeploymentClient
 from starter.dev.temporal import Temporal
-from starter.errors import NoResult, NoWorker, TemporalUnavailable
+from starter.errors import NoResult, NoWorker
 from tests.starter.cli.simulated import Hosts, assets, serving
 from tests.support.waiting import until
+from workers.connection import TemporalUnavailable
 from workflows.contracts import Rolling
 from workflows.contracts.errors import EmptySelection, InvalidRequest, Refused, UnknownThing
 from workflows.contracts.names import DeploymentState, HostState, Queue

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from starter.connection import DEFAULT_ADDRESS, Where, read_env_file, write_env_file
-from starter.errors import NothingKnown, TemporalUnavailable
+from starter.errors import NothingKnown
+from workers.connection import TemporalUnavailable
 from workflows.contracts.errors import InvalidRequest
 
 STACK = {

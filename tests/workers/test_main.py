@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.database.session import Database
+from workers.connection import TemporalAddress
 from workers.main import _every, serve
 from workers.settings import Settings
 from workflows.contracts.errors import InvalidRequest, LedgerUnavailable
@@ -40,4 +41,4 @@ async def test_what_is_kept_at_goes_on_after_a_fault(fault: Exception) -> None:
 
 async def test_a_worker_without_a_database_says_which_variable_it_misses() -> None:
     with pytest.raises(InvalidRequest, match="DATABASE_URL: is not set"):
-        await serve(Settings())
+        await serve(Settings(), TemporalAddress("127.0.0.1:1", "default", "the test"))

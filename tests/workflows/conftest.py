@@ -73,12 +73,15 @@ class Drive:
         self.client: Client = environment.client
         self._started = 0
 
-    async def start(self, raw: Any = None, **options: Any) -> WorkflowHandle[Any, Any]:
+    async def start(self, raw: Any = None) -> WorkflowHandle[Any, Any]:
         self._started += 1
-        given = {"args": [raw]} if raw is not None else {}
-        return await self.client.start_workflow(
-            "RollingDeployment", **given, id=f"test-{id(self)}-{self._started}", task_queue=Queue.WORKFLOWS, **options
+        handle: WorkflowHandle[Any, Any] = await self.client.start_workflow(
+            "RollingDeployment",
+            args=[] if raw is None else [raw],
+            id=f"test-{id(self)}-{self._started}",
+            task_queue=Queue.WORKFLOWS,
         )
+        return handle
 
     async def forward(self, handle: WorkflowHandle[Any, Any], seconds: float) -> None:
         await self._environment.fast_forward(handle, timedelta(seconds=seconds))

@@ -1,12 +1,12 @@
-"""Deployments whose histories are kept: a change of workflow code must replay each of them, or be marked as a change."""
+"""Deployments whose histories are kept: changed workflow code must replay each, or mark the change."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
+from tests.support.waiting import until
 from tests.support.world import World
 from workflows.contracts import Rolling
 from workflows.contracts.steps import Admission
@@ -25,8 +25,10 @@ async def _nothing(handle: WorkflowHandle[Any, Any]) -> None:
 
 
 async def _waits(handle: WorkflowHandle[Any, Any]) -> None:
-    while (await handle.query("status"))["state"] != "WAITING":
-        await asyncio.sleep(0.05)
+    async def waiting() -> bool:
+        return bool((await handle.query("status"))["state"] == "WAITING")
+
+    await until(waiting, "it waits")
 
 
 async def _promoted(handle: WorkflowHandle[Any, Any]) -> None:

@@ -56,7 +56,9 @@ class Size(Contract):
         raise ValueError(f"{value!r}: {how}")
 
     def __str__(self) -> str:
-        return f"{self.count} hosts" if self.count is not None else f"{float(Fraction(self.share or '0')) * 100:g}%"
+        if self.count is not None:
+            return f"{self.count} host{'s' if self.count != 1 else ''}"
+        return f"{float(Fraction(self.share or '0')) * 100:g}%"
 
 
 class StrategyParams(Contract):

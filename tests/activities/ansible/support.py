@@ -108,7 +108,7 @@ async def patch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> Ran
     """A whole batch, to its last line."""
     async with a_batch(hosts, ask, **changes) as (ran, reading):
         await reading
-        assert not os.path.exists(ran.job.directory), "the supervisor left its directory"  # noqa: ASYNC240, PTH110
+        assert not os.path.exists(ran.job.directory), "the supervisor left its directory"  # noqa: PTH110
     return ran
 
 

@@ -82,7 +82,7 @@ async def play(job: Job) -> None:
 async def test_a_template_is_data_even_where_the_models_failed(trap: tuple[str, Path], tmp_path: Path) -> None:
     template, made = trap
     await play(unchecked_job(tmp_path, template))
-    assert not os.path.exists(made)  # noqa: ASYNC240, PTH110
+    assert not os.path.exists(made)  # noqa: PTH110
 
 
 async def test_this_trap_would_have_sprung(
@@ -92,4 +92,4 @@ async def test_this_trap_would_have_sprung(
     template, made = trap
     monkeypatch.setattr(inventory_module, "unsafe", lambda value: value)
     await play(unchecked_job(tmp_path, template))
-    assert os.path.exists(made)  # noqa: ASYNC240, PTH110
+    assert os.path.exists(made)  # noqa: PTH110

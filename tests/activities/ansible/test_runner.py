@@ -74,7 +74,7 @@ async def test_leaving_the_block_ends_everything_and_removes_the_directory() -> 
         await waiting.asked.wait()
         assert processes_of(ran.job.directory)
     await eventually(lambda: not processes_of(ran.job.directory), 2, "the end of every process")
-    assert not os.path.exists(ran.job.directory)  # noqa: ASYNC240, PTH110
+    assert not os.path.exists(ran.job.directory)  # noqa: PTH110
 
 
 async def test_a_cancel_that_nobody_reads_does_not_hang() -> None:

@@ -1,5 +1,5 @@
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -79,7 +79,7 @@ def test_an_on_failure_that_is_not_available_is_refused() -> None:
 def test_rule_4_neighbours_come_from_different_zones_wherever_that_is_possible(fleet: list[PlanHost]) -> None:
     ordered = [host.labels["zone"] for host in spread(fleet)]
     fullest = max(Counter(ordered).values())
-    touching = sum(one == next_ for one, next_ in zip(ordered, ordered[1:], strict=False))
+    touching = sum(one == next_ for one, next_ in pairwise(ordered))
     # The fullest zone needs a stranger between each two of its hosts; beyond that nobody has to touch.
     assert touching == max(0, fullest - (len(fleet) - fullest) - 1)
 
