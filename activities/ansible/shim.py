@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -24,6 +25,7 @@ PARENT_GONE = 76
 MISSING = 127
 
 libc = ctypes.CDLL(None, use_errno=True)
+Work = Callable[[], NoReturn]
 
 
 def die_with_parent(gone: Callable[[], bool]) -> None:
@@ -46,7 +48,7 @@ def own_namespace() -> bool:
     return True
 
 
-def execute(command: list[str]) -> None:
+def execute(command: list[str]) -> NoReturn:
     try:
         os.execv(command[0], command)
     except OSError as error:
@@ -55,7 +57,7 @@ def execute(command: list[str]) -> None:
         os._exit(MISSING)
 
 
-def first_process(command: list[str], parent: int) -> None:
+def first_process(work: Work, parent: int) -> NoReturn:
     """Init of the namespace. `parent` is the reading end of a pipe whose other end only our parent holds: inside a
     namespace the parent's pid is always 0, so its number cannot tell whether it still lives."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -67,19 +69,19 @@ def first_process(command: list[str], parent: int) -> None:
         pass
     main = os.fork()
     if main == 0:
-        execute(command)
+        work()
     while True:
         pid, status = os.wait()
         if pid == main:
             os._exit(os.waitstatus_to_exitcode(status) & 255)
 
 
-def run_in_namespace(command: list[str]) -> int:
+def run_in_namespace(work: Work) -> int:
     reading, writing = os.pipe()
     init = os.fork()
     if init == 0:
         os.close(writing)
-        first_process(command, reading)
+        first_process(work, reading)
     os.close(reading)
     _, status = os.waitpid(init, 0)
     return os.waitstatus_to_exitcode(status) & 255
@@ -98,7 +100,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def run_as_reaper(command: list[str], parent: int) -> int:
+def run_as_reaper(work: Work, parent: int) -> int:
     """The nearest thing where namespaces are forbidden: every orphan comes to us, and we end them all before we go.
 
     Our parent's death reaches us as SIGTERM. What it cannot stand is a SIGKILL of this very process.
@@ -120,7 +122,7 @@ def run_as_reaper(command: list[str], parent: int) -> int:
     main = os.fork()
     if main == 0:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        execute(command)
+        work()
     while True:
         pid, status = os.wait()
         if pid == main:
@@ -129,10 +131,23 @@ def run_as_reaper(command: list[str], parent: int) -> int:
             return os.waitstatus_to_exitcode(status) & 255
 
 
+def fenced(work: Work, parent: int) -> int:
+    """Runs `work`, which never returns, in a child; its exit code. `parent` is the pid that must still be ours."""
+
+    def gone() -> bool:
+        return os.getppid() != parent
+
+    die_with_parent(gone)
+    if not own_namespace():
+        return run_as_reaper(work, parent)
+    # The kernel takes the death signal back from a process that changes its credentials, as a user namespace does.
+    die_with_parent(gone)
+    return run_in_namespace(work)
+
+
 def main(arguments: list[str]) -> int:
     parent, command = int(arguments[0]), arguments[2:]
-    die_with_parent(lambda: os.getppid() != parent)
-    return run_in_namespace(command) if own_namespace() else run_as_reaper(command, parent)
+    return fenced(lambda: execute(command), parent)
 
 
 if __name__ == "__main__":

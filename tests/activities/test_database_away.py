@@ -5,8 +5,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from activities.database.migrate import upgrade
 from activities.database.session import Database
@@ -135,10 +137,18 @@ async def test_a_value_that_no_column_takes_is_a_wrong_request_and_not_a_matter_
 
 
 async def test_a_fault_of_our_own_statements_is_not_taken_for_an_absent_database(database: Database) -> None:
-    with pytest.raises(Exception, match="no_such_table") as raised:
+    with pytest.raises(DBAPIError, match="syntax error") as raised:
         async with database.transaction() as session:
-            await session.execute(text("select * from no_such_table"))
+            await session.execute(text("select from from"))
     assert not isinstance(raised.value, LedgerUnavailable)
+
+
+async def test_a_database_without_our_tables_is_told_with_the_command_that_makes_them(
+    database: Database, sql: psycopg.Connection
+) -> None:
+    sql.execute("drop schema public cascade")
+    with pytest.raises(LedgerUnavailable, match="vulnzero db migrate"):
+        await a_deployment(database)
 
 
 def test_a_url_of_another_database_is_refused_without_its_password() -> None:

@@ -90,7 +90,7 @@ def test_without_namespaces_the_parents_death_still_ends_all(mark: str) -> None:
     script = LEAVES_A_FORK.format(mark=mark)
     child = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import shim;"
-        "os._exit(shim.run_as_reaper(sys.argv[3:], int(sys.argv[2])))"
+        "os._exit(shim.run_as_reaper(lambda: shim.execute(sys.argv[3:]), int(sys.argv[2])))"
     )
     parent = started(
         [

@@ -141,6 +141,14 @@ def test_a_number_that_is_asked_for_is_given_unless_another_living_checkout_has_
         allot(checkout(folder, "b"), root, number=200)
 
 
+def test_a_number_that_was_asked_for_once_is_not_the_checkouts_own_from_then_on(folder: Path) -> None:
+    root, mine = folder / "root", checkout(folder, "a")
+    own = allot(mine, root)
+    other = FIRST if own != FIRST else FIRST + 1
+    assert allot(mine, root, number=other) == other
+    assert allot(mine, root) == own
+
+
 @pytest.mark.parametrize("number", [-1, 0, 250])
 def test_a_number_out_of_range_is_refused(folder: Path, number: int) -> None:
     with pytest.raises(StackError, match="is not between 1 and 249: set VULNZERO_NUMBER"):
