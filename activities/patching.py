@@ -15,6 +15,7 @@ from activities.database.session import Database
 from activities.heartbeats import heartbeats
 from workflows import ports
 from workflows.contracts.errors import StaleAttempt, WorkerDraining
+from workflows.contracts.inventory import Asset
 from workflows.contracts.names import CONTROL_QUERY, HostState
 from workflows.contracts.steps import ApplyBatch, ControlAnswer, WaveCounts
 
@@ -65,14 +66,13 @@ class PatchingActivities:
         watch = asyncio.create_task(_watch(draining))
         try:
             batch = BatchTry(self._database, taken, self._run_dir, draining)
-            async with self._database.transaction() as session:
-                claims = Claims(session, taken.deployment_id, taken.id, taken.attempt)
-                hosts = [host.asset for host in await claims.remaining(ask.offset, ask.limit)]
-            if hosts:
+            while hosts := await self._remaining(ask, taken):
                 await batch.run(hosts)
-            if batch.lost and not draining.is_set():
+                if not batch.lost or draining.is_set():
+                    break
                 # One more claim each: it waits for the host's lock, answers from the host's record, or ends what
-                # was begun. Who stays unknown after that needs a person.
+                # was begun. Who stays unknown after that needs a person. While they were unknown they counted
+                # against the budget, so hosts that were refused meanwhile ask again.
                 await batch.run(batch.lost, settling=True)
         finally:
             watch.cancel()
@@ -83,6 +83,11 @@ class PatchingActivities:
             await Batches(session).end(taken.id, taken.attempt)
             counts = await Deployments(session).counts(ask.deployment_id, ask.offset, ask.limit)
             return WaveCounts(asked=counts, deployment=await Deployments(session).counts(ask.deployment_id))
+
+    async def _remaining(self, ask: ApplyBatch, taken: Taken) -> list[Asset]:
+        async with self._database.transaction() as session:
+            claims = Claims(session, taken.deployment_id, taken.id, taken.attempt)
+            return [host.asset for host in await claims.remaining(ask.offset, ask.limit)]
 
     async def _heed_workflow(self, deployment_id: int) -> None:
         """Brings the workflow's word on control into the ledger, and waits for it as long as it takes."""

@@ -48,6 +48,7 @@ class Waves:
 
     async def _patch(self, wave: Wave) -> None:
         of = f"wave {wave.number} of {len(self._plan.waves)}"
+        left_before = wave.hosts
         while True:
             await workflow.wait_condition(lambda: not self._now.paused)
             if self._now.cancelling:
@@ -56,9 +57,12 @@ class Waves:
             self._now.wave_states[wave.number] = "running"
             await self._enter(DeploymentState.RUNNING, f"patching {of}, {wave.hosts} hosts")
             done = await self._apply(wave, of)
-            # A pause makes claims say no, so the batch comes back with hosts left: they run once it is resumed.
-            if pauses == self._now.pauses or not done.of(HostState.PENDING) or self._over():
+            left = done.of(HostState.PENDING)
+            # Claims said no to the hosts that are left: for a pause, which ends, or because hosts beside them were
+            # broken for a while. Where nothing moved and nobody paused, they will say no for good.
+            if not left or self._over() or (left == left_before and pauses == self._now.pauses):
                 break
+            left_before = left
         if done.of(HostState.SUCCEEDED):
             probed = await ports.PROBE_WAVE.call(
                 ProbeWave(deployment_id=self._deployment_id, wave=wave.number), f"probe the patched hosts of {of}"

@@ -42,6 +42,7 @@ class World:
     fails: frozenset[int] = frozenset()
     unreachable: frozenset[int] = frozenset()
     sick: frozenset[int] = frozenset()  # patched well, but its probe after the wave is bad
+    refusals: dict[int, int] = field(default_factory=dict)  # position -> how often its claim is refused at first
     admissions: list[Admission] = field(default_factory=list)
     on_host: Callable[[int], Any] | None = None  # called before each host; may return an awaitable
     states: dict[int, HostState] = field(default_factory=dict)
@@ -109,6 +110,9 @@ class World:
     @activity.defn(name=ports.APPLY_BATCH.name)
     async def apply_batch(self, ask: ApplyBatch) -> WaveCounts:
         for position in range(ask.offset, ask.offset + ask.limit):
+            if self.refusals.get(position, 0) > 0:
+                self.refusals[position] -= 1
+                continue
             host = Host(state=self.states.get(position, HostState.PENDING))
             if may_start(self.control, self.counts(), self.plan.thresholds, self.hosts, host).answer is Answer.START:
                 if self.on_host and asyncio.iscoroutine(waiting := self.on_host(position)):

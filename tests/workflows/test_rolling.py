@@ -116,6 +116,21 @@ async def test_rule_11_a_pause_in_mid_wave_lets_hosts_in_hand_finish_and_holds_t
     assert world.patched == list(range(6))
 
 
+async def test_hosts_that_were_refused_while_others_were_broken_are_asked_again(serve: Serve, drive: Drive) -> None:
+    world = World(hosts=6, params=Rolling(batch_size="3 hosts", wait_seconds=0), refusals={1: 1, 2: 2})
+    async with serve(world):
+        assert (await result(await drive.start(REQUEST))).success
+    assert world.patched == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_wave_whose_hosts_are_refused_for_good_does_not_hold_the_deployment(serve: Serve, drive: Drive) -> None:
+    world = World(hosts=4, params=Rolling(batch_size="2 hosts", wait_seconds=0), refusals={1: 99})
+    async with serve(world):
+        done = await result(await drive.start(REQUEST))
+    assert done.state is S.SUCCEEDED_WITH_FAILURES
+    assert world.patched == [0, 2, 3]
+
+
 async def test_rule_12_promote_ends_the_wait_that_it_names_and_no_other(serve: Serve, drive: Drive) -> None:
     world = World(hosts=3, params=Rolling(batch_size="1 host", wait_seconds=1e6))
     async with serve(world):

@@ -17,7 +17,7 @@ assets:
     labels: {env: lab, zone: a, rack: a1, service: acme-healthd}
     host_key: "ssh-ed25519 AAAA"
     credential: "file:/data/lab/id_ed25519"
-    services: [{name: acme-healthd, probe: {type: http, port: 8080, path: /health}}]
+    services: [{name: acme-healthd, probe: {type: http, port: 8080, path: /health, timeout: 10}}]
 """
 
 
