@@ -1,4 +1,4 @@
-"""The servers that tests share: a real PostgreSQL with the real migrations, a real Temporal with a virtual clock."""
+"""What tests share: a real PostgreSQL with the real migrations, and the whole system over real practice hosts."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,6 +10,7 @@ from activities.database.migrate import upgrade
 from activities.database.session import Database
 from starter.dev.scratch import scratch_postgres
 from tests.support.databases import Databases
+from tests.support.rig import Rig, running_rig
 
 # A property's time depends on the machine's other work; what is slow shows in the benchmarks.
 settings.register_profile("vulnzero", deadline=None)
@@ -42,3 +43,15 @@ def sql(database_url: str) -> Iterator[psycopg.Connection]:
     """A plain connection, for a test's own look at the tables."""
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def whole_system() -> Iterator[Rig]:
+    with running_rig() as rig:
+        yield rig
+
+
+@pytest.fixture
+async def rig(whole_system: Rig) -> AsyncIterator[Rig]:
+    yield whole_system
+    whole_system.stop_workers()

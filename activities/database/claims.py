@@ -9,7 +9,7 @@ from activities.database.deployments import Deployments
 from activities.database.events import Events, NewEvent
 from activities.database.inventory import asset_of
 from activities.database.spoken import storable
-from activities.database.tables import AssetRow, BatchRow, DeploymentRow, HostRunRow, PlanHostRow
+from activities.database.tables import LATEST_RUN, AssetRow, BatchRow, DeploymentRow, HostRunRow, PlanHostRow
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.inventory import Asset
 from workflows.contracts.model import Contract
@@ -55,12 +55,7 @@ class Claims:
         rows = await self._session.execute(
             select(AssetRow, HostRunRow)
             .join(PlanHostRow, PlanHostRow.asset_id == AssetRow.id)
-            .outerjoin(
-                HostRunRow,
-                (HostRunRow.deployment_id == PlanHostRow.deployment_id)
-                & (HostRunRow.asset_id == PlanHostRow.asset_id)
-                & HostRunRow.latest,
-            )
+            .outerjoin(HostRunRow, LATEST_RUN)
             .where(
                 PlanHostRow.deployment_id == self._deployment_id,
                 PlanHostRow.position >= offset,

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.database.events import Events, NewEvent
 from activities.database.tables import (
+    LATEST_RUN,
     AttemptRow,
     BatchRow,
     DeploymentRow,
@@ -214,12 +215,7 @@ class Deployments:
         query = (
             select(state, func.count())
             .select_from(PlanHostRow)
-            .outerjoin(
-                HostRunRow,
-                (HostRunRow.deployment_id == PlanHostRow.deployment_id)
-                & (HostRunRow.asset_id == PlanHostRow.asset_id)
-                & HostRunRow.latest,
-            )
+            .outerjoin(HostRunRow, LATEST_RUN)
             .where(PlanHostRow.deployment_id == deployment_id, PlanHostRow.position >= first)
             .group_by(state)
         )

@@ -7,7 +7,7 @@ from activities.database.deployments import Deployments
 from activities.database.events import Events, NewEvent
 from activities.database.inventory import asset_of
 from activities.database.spoken import storable
-from activities.database.tables import AssetRow, HostRunRow, PlanHostRow
+from activities.database.tables import LATEST_RUN, AssetRow, HostRunRow, PlanHostRow
 from workflows.contracts.inventory import Asset
 from workflows.contracts.names import HostState
 
@@ -22,12 +22,7 @@ class PlannedHosts:
         query = (
             select(AssetRow)
             .join(PlanHostRow, PlanHostRow.asset_id == AssetRow.id)
-            .outerjoin(
-                HostRunRow,
-                (HostRunRow.deployment_id == PlanHostRow.deployment_id)
-                & (HostRunRow.asset_id == PlanHostRow.asset_id)
-                & HostRunRow.latest,
-            )
+            .outerjoin(HostRunRow, LATEST_RUN)
             .where(PlanHostRow.deployment_id == self._deployment_id)
             .where(HostRunRow.state.is_(None) if state is None else HostRunRow.state == state)
             .order_by(PlanHostRow.position)

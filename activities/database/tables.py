@@ -147,6 +147,14 @@ class HostRunRow(Base):
     )
 
 
+# Joins a planned host to its current run; a host that no run ever took has none.
+LATEST_RUN = (
+    (HostRunRow.deployment_id == PlanHostRow.deployment_id)
+    & (HostRunRow.asset_id == PlanHostRow.asset_id)
+    & HostRunRow.latest
+)
+
+
 class EventRow(Base):
     """The story of a deployment. Offsets are allotted under the deployment's row lock: a reader that resumes at an
     offset would lose rows that a bare sequence numbered early and committed late."""

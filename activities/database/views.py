@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Integer, Row, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.database.tables import AssetRow, DeploymentRow, HostRunRow, PatchRow, PlanHostRow
+from activities.database.tables import LATEST_RUN, AssetRow, DeploymentRow, HostRunRow, PatchRow, PlanHostRow
 from workflows.contracts.errors import UnknownThing
 from workflows.contracts.model import Contract
 from workflows.contracts.names import DeploymentState, HostState
@@ -74,11 +74,6 @@ class HostLine(Contract):
 _HOST_STATE = func.coalesce(
     HostRunRow.state,
     case((DeploymentRow.finished_at.is_(None), HostState.PENDING.value), else_=HostState.NOT_STARTED.value),
-)
-_LATEST = (
-    (HostRunRow.deployment_id == PlanHostRow.deployment_id)
-    & (HostRunRow.asset_id == PlanHostRow.asset_id)
-    & HostRunRow.latest
 )
 
 
@@ -147,7 +142,7 @@ class Views:
             )
             .join(DeploymentRow, DeploymentRow.id == PlanHostRow.deployment_id)
             .join(AssetRow, AssetRow.id == PlanHostRow.asset_id)
-            .outerjoin(HostRunRow, _LATEST)
+            .outerjoin(HostRunRow, LATEST_RUN)
             .where(PlanHostRow.deployment_id == deployment_id)
             .order_by(PlanHostRow.position)
         )  # fmt: skip
@@ -158,7 +153,7 @@ def _with_waves() -> Select[*tuple[Any, ...]]:
     """Deployments with `waves`: {"1": {"SUCCEEDED": 3, ...}, ...}."""
     per_state = (
         select(PlanHostRow.wave, _HOST_STATE.label("state"), func.count().cast(Integer).label("hosts"))
-        .outerjoin(HostRunRow, _LATEST)
+        .outerjoin(HostRunRow, LATEST_RUN)
         .where(PlanHostRow.deployment_id == DeploymentRow.id)
         .group_by(PlanHostRow.wave, _HOST_STATE)
         .correlate(DeploymentRow)
