@@ -80,7 +80,7 @@ class LedgerActivities:
     @activity.defn(name=ports.ENTER_STATE.name)
     async def enter_state(self, change: EnterState) -> None:
         async with self._database.transaction() as session:
-            await Deployments(session).enter(change.deployment_id, change.state, change.message)
+            await Deployments(session).enter(change)
 
     @activity.defn(name=ports.RECORD_VERB.name)
     async def record_verb(self, verb: RecordVerb) -> None:

@@ -152,10 +152,14 @@ class Deployment:
         self._show()
         assert self._now.deployment_id is not None
         async with self._ledger:
-            state, sentence = self._now.state, self._now.sentence
-            await ports.ENTER_STATE.call(
-                EnterState(deployment_id=self._now.deployment_id, state=state, message=sentence), f"{state}: {message}"
+            self._now.writes += 1
+            entry = EnterState(
+                deployment_id=self._now.deployment_id,
+                write=self._now.writes,
+                state=self._now.state,
+                message=self._now.sentence,
             )
+            await ports.ENTER_STATE.call(entry, f"{entry.state}: {message}")
 
     async def _close(self, state: DeploymentState, message: str) -> DeploymentResult:
         self._now.phase, self._now.message, self._now.wait = state, message, None

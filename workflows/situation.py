@@ -36,6 +36,7 @@ class Situation:
     message: str = "waiting to be registered"
     control: Control = Control.RUN
     sequence: int = 0  # of verbs
+    writes: int = 0  # of the state to the ledger
     pauses: int = 0
     paused_by: str = ""
     plan: PlanSummary | None = None

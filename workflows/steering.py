@@ -98,14 +98,25 @@ class Steering:
     async def _record(self, verb: Verb, argument: VerbArgument, applied: bool, message: str) -> None:
         now = self._now
         sequence, control = now.sequence, now.control
-        await workflow.wait_condition(lambda: now.deployment_id is not None or self._closed)
+        if now.deployment_id is None:
+            await workflow.wait_condition(lambda: now.deployment_id is not None or self._closed)
         if now.deployment_id is None:
             return
+        # No await before this lock once the row is known: after a resume the flow queues behind it with its next
+        # state, so the claim gate has heard of the resume before the next batch asks it.
         async with self.ledger:
-            await ports.RECORD_VERB.call(
-                RecordVerb(
-                    deployment_id=now.deployment_id, verb=verb, sequence=sequence, control=control, state=now.state,
-                    by=argument.by, reason=argument.reason, applied=applied, message=message, sentence=now.sentence,
-                ),
-                f"{verb} by {argument.by}: {message}"[:200],
-            )  # fmt: skip
+            now.writes += 1
+            record = RecordVerb(
+                deployment_id=now.deployment_id,
+                verb=verb,
+                sequence=sequence,
+                write=now.writes,
+                control=control,
+                state=now.state,
+                by=argument.by,
+                reason=argument.reason,
+                applied=applied,
+                message=message,
+                sentence=now.sentence,
+            )
+            await ports.RECORD_VERB.call(record, f"{verb} by {argument.by}: {message}"[:200])

@@ -82,21 +82,15 @@ class Claims:
             return Claim(decision=Decision(answer=Answer.NO, reason="a newer attempt took this batch over"))
         run = await self._latest(asset_id)
         left_behind = run is not None and self._left_behind(run, settling)
-        counts = await self._gating_counts()
-        limits = Thresholds.model_validate(deployment.plan["thresholds"])
         decision = may_start(
             Control(deployment.control),
-            counts,
-            limits,
+            await self._gating_counts(),
+            Thresholds.model_validate(deployment.plan["thresholds"]),
             sum(wave["hosts"] for wave in deployment.plan["waves"]),
             Host(state=HostState(run.state) if run else HostState.PENDING, left_behind=left_behind),
         )
         if decision.answer is not Answer.START:
             return Claim(decision=decision)
-        in_hand = counts.of(HostState.RUNNING)
-        if run is not None and run.state == HostState.UNKNOWN and in_hand >= limits.max_concurrency:
-            # Its place was given away when it was lost: taking it back at once would put one more in hand than C.
-            return Claim(decision=Decision(answer=Answer.WAIT, reason=f"{in_hand} hosts are in hand"))
         if run is not None:
             run.state, run.latest = ABANDONED, False
             run.finished_at = await self._session.scalar(select(func.clock_timestamp()))

@@ -23,7 +23,7 @@ from workflows.contracts.errors import InvalidRequest, Refused, UnknownThing
 from workflows.contracts.model import Contract
 from workflows.contracts.names import Control, DeploymentState, HostState, workflow_id
 from workflows.contracts.plans import Plan
-from workflows.contracts.steps import Counts, RecordVerb, Register
+from workflows.contracts.steps import Counts, EnterState, RecordVerb, Register
 
 RESERVED = "deployment-"
 _REGISTERING = 0x72656769  # first half of an advisory lock; the second is the workflow's id
@@ -109,15 +109,13 @@ class Deployments:
         message = f"planned {len(plan.hosts)} hosts in {len(plan.waves)} waves, plan {plan_hash[:12]}"
         await self._events.add(row.id, NewEvent(kind="plan", message=message))
 
-    async def enter(self, deployment_id: int, state: DeploymentState, message: str) -> None:
-        """Records a state. The same again adds no event, so a retried activity leaves no double."""
-        row = await self.locked(deployment_id)
-        if row.finished_at is not None or (row.state, row.message) == (state, message):
+    async def enter(self, change: EnterState) -> None:
+        """Records a state. The same write again, or an older one that comes late, changes nothing."""
+        row = await self.locked(change.deployment_id)
+        if row.finished_at is not None or change.write <= row.state_write:
             return
-        row.state, row.message = state, message
-        await self._events.add(
-            deployment_id, NewEvent(kind="state", message=f"{state}: {message}", data={"state": state})
-        )
+        row.state, row.message, row.state_write = change.state, change.message, change.write
+        await self._events.add(row.id, _state_event(change.state, change.message))
 
     async def set_control(self, deployment_id: int, control: Control, sequence: int) -> None:
         """What claims are told. An older verb's late write changes nothing, nor does any once the row is closed."""
@@ -138,7 +136,8 @@ class Deployments:
         # At the same sequence too: a batch's later try may have brought the workflow's word before the verb came.
         if row.finished_at is None and verb.sequence >= row.control_sequence:
             row.control, row.control_sequence = verb.control, verb.sequence
-            row.state, row.message = verb.state, verb.sentence
+        if row.finished_at is None and verb.write > row.state_write:
+            row.state, row.message, row.state_write = verb.state, verb.sentence, verb.write
         why = f" ({verb.reason})" if verb.reason else ""
         ignored = "" if verb.applied else ", ignored"
         await self._events.add(

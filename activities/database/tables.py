@@ -74,6 +74,7 @@ class DeploymentRow(Base):
     message: Mapped[str] = mapped_column(server_default="")
     control: Mapped[str] = mapped_column(server_default="run")
     control_sequence: Mapped[int] = mapped_column(server_default="0")
+    state_write: Mapped[int] = mapped_column(server_default="0")
     attempt: Mapped[int] = mapped_column(server_default="1")
     plan: Mapped[dict[str, Any] | None]
     plan_hash: Mapped[str | None]

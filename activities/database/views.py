@@ -1,14 +1,13 @@
 """Read models: what people look at, each in one statement, so that its numbers belong to one moment."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Row, Select, case, func, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from activities.database.tables import LATEST_RUN, AssetRow, DeploymentRow, HostRunRow, PatchRow, PlanHostRow
+from activities.database.listening import Reader
 from workflows.contracts.errors import UnknownThing
+from workflows.contracts.inventory import Asset, Patch
 from workflows.contracts.model import Contract
 from workflows.contracts.names import DeploymentState, HostState
 from workflows.contracts.plans import Thresholds
@@ -70,119 +69,167 @@ class HostLine(Contract):
     seconds: float | None
 
 
+class HostFact(Contract):
+    """What is stored of an asset. `version`: of the patch's package, as its last run with one left it, at `seen_at`.
+
+    `held_by` is the deployment that has its lease."""
+
+    asset_id: int
+    imported_at: datetime
+    version: str | None
+    seen_at: datetime | None
+    held_by: int | None
+
+
+class LogLine(Contract):
+    """An event as it is read: `offset` counts from 1 within its deployment; `host` is None for the deployment's own."""
+
+    offset: int
+    at: datetime
+    kind: str  # state, plan, verb, host, task
+    host: str | None
+    message: str
+    data: dict[str, Any] | None
+
+
+_LATEST = "r.deployment_id = h.deployment_id and r.asset_id = h.asset_id and r.latest"
 # A host without a run is PENDING while the deployment is open, and was never started once it is closed.
-_HOST_STATE = func.coalesce(
-    HostRunRow.state,
-    case((DeploymentRow.finished_at.is_(None), HostState.PENDING.value), else_=HostState.NOT_STARTED.value),
-)
+_HOST_STATE = "coalesce(r.state, case when d.finished_at is null then 'PENDING' else 'NOT_STARTED' end)"
+# `waves`: {"1": {"SUCCEEDED": 3, ...}, ...}
+_DEPLOYMENTS = f"""
+select d.*, p.name as patch, p.severity, p.cves, clock_timestamp() as as_of,
+  (select jsonb_object_agg(wave, states) from
+    (select wave, jsonb_object_agg(state, hosts) as states from
+      (select h.wave, {_HOST_STATE} as state, count(*) as hosts
+       from plan_hosts h left join host_runs r on {_LATEST} where h.deployment_id = d.id group by 1, 2) per_state
+     group by wave) per_wave) as waves
+from deployments d join patches p on p.id = d.patch_id
+"""
+# greatest: a host that was never reached has its end written before its start, by a hair.
+_HOSTS = f"""
+select h.asset_id, a.name, h.wave, {_HOST_STATE} as state, coalesce(r.message, '') as message,
+  r.before ->> 'version' as before, r.after ->> 'version' as after, r.started_at, r.finished_at,
+  extract(epoch from greatest(coalesce(r.finished_at, clock_timestamp()), r.started_at) - r.started_at) as seconds
+from plan_hosts h join deployments d on d.id = h.deployment_id join assets a on a.id = h.asset_id
+  left join host_runs r on {_LATEST}
+where h.deployment_id = %(id)s order by h.position
+"""
+_FACTS = """
+select a.id as asset_id, a.imported_at, seen.version, seen.finished_at as seen_at, l.deployment_id as held_by
+from assets a left join leases l on l.asset_id = a.id left join lateral
+  (select coalesce(r.after ->> 'version', r.before ->> 'version') as version, r.finished_at
+   from host_runs r join deployments d on d.id = r.deployment_id
+     join patches old on old.id = d.patch_id join patches new on new.id = %(patch)s
+   where r.asset_id = a.id and r.finished_at is not null
+     and coalesce(r.after ->> 'version', r.before ->> 'version') is not null
+     and old.platforms -> a.platform ->> 'package' = new.platforms -> a.platform ->> 'package'
+   order by r.finished_at desc limit 1) seen on true
+where a.id = any(%(assets)s)
+"""
+_LOG = """
+select e."offset", e.at, e.kind, a.name as host, e.message, e.data
+from events e left join assets a on a.id = e.asset_id
+where e.deployment_id = %(id)s and e."offset" > %(after)s and (%(hosts)s::text[] is null or a.name = any(%(hosts)s))
+  and (not %(failed)s or e.data ->> 'state' = any(%(bad)s) or e.data ->> 'status' in ('failed', 'unreachable'))
+order by e."offset" limit %(limit)s
+"""
+TROUBLE = (HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
 
 
 class Views:
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
     async def deployments(self, active: bool = False, limit: int = 100) -> list[DeploymentLine]:
         """Newest first. `active`: only those that are not closed."""
-        chosen = select(DeploymentRow.id).order_by(DeploymentRow.id.desc()).limit(limit)
-        if active:
-            chosen = chosen.where(DeploymentRow.finished_at.is_(None))
-        rows = await self._session.execute(
-            _with_waves().where(DeploymentRow.id.in_(chosen.scalar_subquery())).order_by(DeploymentRow.id.desc())
-        )
+        query = _DEPLOYMENTS + ("where d.finished_at is null " if active else "") + "order by d.id desc limit %(limit)s"
+        rows = await self._reader.rows(query, limit=limit)
         return [DeploymentLine.model_validate(_line(row)) for row in rows]
 
     async def deployment(self, deployment_id: int) -> DeploymentView:
         """Raises UnknownThing."""
-        row = (
-            await self._session.execute(
-                _with_waves()
-                .add_columns(
-                    PatchRow.severity, PatchRow.cves, DeploymentRow.request, DeploymentRow.plan,
-                    DeploymentRow.plan_hash, DeploymentRow.last_offset, func.clock_timestamp().label("as_of"),
-                )
-                .where(DeploymentRow.id == deployment_id)
-            )
-        ).first()  # fmt: skip
-        if row is None:
+        rows = await self._reader.rows(_DEPLOYMENTS + "where d.id = %(id)s", id=deployment_id)
+        if not rows:
             raise UnknownThing("deployment", deployment_id, "'vulnzero list' shows deployments")
-        plan, request = row.plan or {}, row.request
+        (row,) = rows
+        plan, request = row["plan"] or {}, row["request"]
         ids = request.get("asset_ids") or []
+        waves = sorted((row["waves"] or {}).items(), key=lambda wave: int(wave[0]))
         return DeploymentView.model_validate(
             _line(row)
+            | {name: row[name] for name in ("severity", "cves", "plan_hash", "last_offset", "as_of")}
             | {
-                "severity": row.severity,
-                "cves": tuple(row.cves),
                 "selection": request.get("selector") or f"id={','.join(str(asset_id) for asset_id in ids)}",
                 "strategy_params": request.get("strategy_params") or {},
-                "plan_hash": row.plan_hash,
                 "thresholds": plan.get("thresholds"),
                 "wait_seconds": plan.get("wait_seconds", 0.0),
-                "notes": tuple(plan.get("notes", ())),
-                "waves": tuple(
+                "notes": plan.get("notes", ()),
+                "waves": [
                     WaveLine(number=int(number), hosts=sum(states.values()), counts=Counts(by_state=states))
-                    for number, states in sorted((row.waves or {}).items(), key=lambda item: int(item[0]))
-                ),
-                "last_offset": row.last_offset,
-                "as_of": row.as_of,
+                    for number, states in waves
+                ],
             }
         )
 
     async def hosts(self, deployment_id: int) -> list[HostLine]:
         """In rollout order; empty until the plan is frozen."""
-        # greatest: a host that was never reached has its end written before its start, by a hair.
-        end = func.greatest(func.coalesce(HostRunRow.finished_at, func.clock_timestamp()), HostRunRow.started_at)
-        rows = await self._session.execute(
-            select(
-                PlanHostRow.asset_id, AssetRow.name, PlanHostRow.wave, _HOST_STATE.label("state"),
-                func.coalesce(HostRunRow.message, "").label("message"),
-                HostRunRow.before["version"].as_string().label("before"),
-                HostRunRow.after["version"].as_string().label("after"),
-                HostRunRow.started_at, HostRunRow.finished_at,
-                func.extract("epoch", end - HostRunRow.started_at).label("seconds"),
-            )
-            .join(DeploymentRow, DeploymentRow.id == PlanHostRow.deployment_id)
-            .join(AssetRow, AssetRow.id == PlanHostRow.asset_id)
-            .outerjoin(HostRunRow, LATEST_RUN)
-            .where(PlanHostRow.deployment_id == deployment_id)
-            .order_by(PlanHostRow.position)
-        )  # fmt: skip
-        return [HostLine.model_validate(row._asdict()) for row in rows]
+        return [HostLine.model_validate(row) for row in await self._reader.rows(_HOSTS, id=deployment_id)]
+
+    async def log(
+        self, deployment_id: int, after: int, limit: int, hosts: Sequence[str] = (), failed: bool = False
+    ) -> list[LogLine]:
+        """Events with an offset above `after`, oldest first. `hosts`: of these alone. `failed`: what tells of a
+        failed task, or of a host that is FAILED, UNREACHABLE or UNKNOWN by it."""
+        rows = await self._reader.rows(
+            _LOG, id=deployment_id, after=after, limit=limit, hosts=list(hosts) or None, failed=failed, bad=list(TROUBLE)
+        )
+        return [LogLine.model_validate(row) for row in rows]
+
+    async def assets(self) -> list[Asset]:
+        """By name."""
+        rows = await self._reader.rows(f"select {_columns(Asset)} from assets order by name")
+        return [Asset.model_validate(row) for row in rows]
+
+    async def asset(self, identity: str) -> Asset:
+        """By id or by name. Raises UnknownThing."""
+        return Asset.model_validate(await self._one("asset", "assets", Asset, identity))
+
+    async def patches(self) -> list[Patch]:
+        """By name."""
+        rows = await self._reader.rows(f"select {_columns(Patch)} from patches order by name")
+        return [Patch.model_validate(row) for row in rows]
+
+    async def patch(self, identity: str | int) -> Patch:
+        """By id or by name. Raises UnknownThing."""
+        return Patch.model_validate(await self._one("patch", "patches", Patch, str(identity)))
+
+    async def facts(self, patch_id: int, asset_ids: Sequence[int]) -> dict[int, HostFact]:
+        """By asset id."""
+        rows = await self._reader.rows(_FACTS, patch=patch_id, assets=list(asset_ids))
+        return {row["asset_id"]: HostFact.model_validate(row) for row in rows}
+
+    async def _one(self, kind: str, table: str, model: type[Contract], identity: str) -> dict[str, Any]:
+        query = f"select {_columns(model)} from {table} where "
+        as_id = identity.isdecimal() and len(identity) < 11
+        rows = await self._reader.rows(query + "id = %(id)s", id=int(identity)) if as_id else []
+        rows = rows or await self._reader.rows(query + "name = %(name)s", name=identity)
+        if not rows:
+            raise UnknownThing(kind, identity)
+        return rows[0]
 
 
-def _with_waves() -> Select[*tuple[Any, ...]]:
-    """Deployments with `waves`: {"1": {"SUCCEEDED": 3, ...}, ...}."""
-    per_state = (
-        select(PlanHostRow.wave, _HOST_STATE.label("state"), func.count().cast(Integer).label("hosts"))
-        .outerjoin(HostRunRow, LATEST_RUN)
-        .where(PlanHostRow.deployment_id == DeploymentRow.id)
-        .group_by(PlanHostRow.wave, _HOST_STATE)
-        .correlate(DeploymentRow)
-        .subquery()
-    )
-    per_wave = (
-        select(per_state.c.wave, func.jsonb_object_agg(per_state.c.state, per_state.c.hosts).label("states"))
-        .group_by(per_state.c.wave)
-        .subquery()
-    )
-    waves = select(func.jsonb_object_agg(per_wave.c.wave, per_wave.c.states)).scalar_subquery()
-    chosen: Select[*tuple[Any, ...]] = select(
-        DeploymentRow.id, DeploymentRow.workflow_id, PatchRow.name.label("patch"), DeploymentRow.strategy,
-        DeploymentRow.state, DeploymentRow.message, DeploymentRow.requested_by, DeploymentRow.created_at,
-        DeploymentRow.started_at, DeploymentRow.finished_at, waves.label("waves"),
-    )  # fmt: skip
-    return chosen.join(PatchRow, PatchRow.id == DeploymentRow.patch_id)
+def _columns(model: type[Contract]) -> str:
+    return ", ".join(f'"{name}"' for name in model.model_fields)
 
 
-def _line(row: Row[Any]) -> dict[str, Any]:
-    counts: dict[HostState, int] = {}
-    waves: Sequence[dict[str, int]] = list((row.waves or {}).values())
-    for states in waves:
-        for state, hosts in states.items():
-            counts[HostState(state)] = counts.get(HostState(state), 0) + hosts
-    by_state = Counts(by_state=counts)
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    for states in (row["waves"] or {}).values():
+        counts.update(states)
+    by_state = Counts.model_validate({"by_state": counts})
     names = DeploymentLine.model_fields.keys() - {"hosts_total", "hosts_done", "counts"}
-    return {name: getattr(row, name) for name in names} | {
-        "hosts_total": sum(counts.values()),
+    return {name: row[name] for name in names} | {
+        "hosts_total": counts.total(),
         "hosts_done": by_state.of(HostState.SUCCEEDED, HostState.SKIPPED),
         "counts": by_state,
     }

@@ -14,7 +14,7 @@ from workflows.contracts.model import Contract
 from workflows.contracts.names import Control, DeploymentState, HostState, OnFailure, Verb, WorkflowType
 from workflows.contracts.plans import Plan, Thresholds, Wave
 from workflows.contracts.requests import DeploymentRequest
-from workflows.contracts.steps import Counts, RecordVerb, Register
+from workflows.contracts.steps import Counts, EnterState, RecordVerb, Register
 from workflows.decisions.planning import plan_hash, waves
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5Yw0g0u0sQfQmGkY5p2m1mC0q6rT2c2v3l4n5o6p7q"
@@ -130,9 +130,13 @@ async def close(
 
 def verb(deployment_id: int, sequence: int, which: Verb, control: Control, state: DeploymentState) -> RecordVerb:
     return RecordVerb(
-        deployment_id=deployment_id, verb=which, sequence=sequence, control=control, state=state, by="ada",
-        reason="", applied=True, message=f"{which} was heard", sentence=f"as {which} {sequence} left it",
+        deployment_id=deployment_id, verb=which, sequence=sequence, write=sequence, control=control, state=state,
+        by="ada", reason="", applied=True, message=f"{which} was heard", sentence=f"as {which} {sequence} left it",
     )  # fmt: skip
+
+
+def entry(deployment_id: int, write: int, message: str) -> EnterState:
+    return EnterState(deployment_id=deployment_id, write=write, state=DeploymentState.RUNNING, message=message)
 
 
 def ask(patch_id: int, workflow_id: str, first_run_id: str = "first", run_id: str = "first") -> Register:

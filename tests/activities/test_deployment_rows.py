@@ -7,7 +7,7 @@ from activities.database.admission import admit
 from activities.database.deployments import Deployments
 from activities.database.events import Events
 from activities.database.session import Database
-from tests.activities.ledger import Try, a_deployment, close, counts, steer, verb, word
+from tests.activities.ledger import Try, a_deployment, close, counts, entry, steer, verb, word
 from workflows.contracts.errors import UnknownThing
 from workflows.contracts.names import Control, DeploymentState, HostState, Verb
 from workflows.contracts.steps import Counts, RecordVerb
@@ -48,15 +48,23 @@ async def test_entering_a_state_again_leaves_no_double_event(database: Database)
     before = len(await messages(database, deployment.id))
     for _ in range(3):
         async with database.transaction() as session:
-            await Deployments(session).enter(deployment.id, DeploymentState.RUNNING, "patching wave 1 of 1")
+            await Deployments(session).enter(entry(deployment.id, 1, "patching wave 1 of 1"))
     assert (await messages(database, deployment.id))[before:] == ["RUNNING: patching wave 1 of 1"]
+
+
+async def test_an_older_state_that_comes_late_changes_nothing(database: Database, sql: psycopg.Connection) -> None:
+    deployment = await a_deployment(database)
+    for write, message in ((2, "the newer"), (1, "the older")):
+        async with database.transaction() as session:
+            await Deployments(session).enter(entry(deployment.id, write, message))
+    assert row(sql, "message") == ("the newer",)
 
 
 async def test_a_deployment_nobody_has_is_unknown(database: Database) -> None:
     for unknown in (999, 2**63):
         async with database.transaction() as session:
             with pytest.raises(UnknownThing, match=f"no deployment {unknown}"):
-                await Deployments(session).enter(unknown, DeploymentState.RUNNING, "")
+                await Deployments(session).enter(entry(unknown, 1, ""))
 
 
 async def test_rule_15_a_verb_recorded_again_leaves_no_double(database: Database) -> None:
@@ -108,7 +116,7 @@ async def test_closing_frees_the_hosts_and_the_slot_and_a_second_close_changes_n
         assert sql.execute(f"select count(*) from {table}".encode()).fetchone() == (0,)
     await close(database, deployment.id, DeploymentState.FAILED, "too late")
     async with database.transaction() as session:
-        await Deployments(session).enter(deployment.id, DeploymentState.RUNNING, "late as well")
+        await Deployments(session).enter(entry(deployment.id, 99, "late as well"))
     assert row(sql, "*") == closed
     assert await messages(database, deployment.id) == story
 

@@ -11,7 +11,7 @@ from activities.database.events import Events, NewEvent
 from activities.database.hosts import PlannedHosts
 from activities.database.inventory import Assets
 from activities.database.session import Database
-from tests.activities.ledger import Try, a_deployment, counts, verb
+from tests.activities.ledger import Try, a_deployment, counts, entry, verb
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.names import Control, DeploymentState, HostState, Verb
 
@@ -67,7 +67,7 @@ async def test_claims_outcomes_events_states_and_verbs_never_deadlock(
     async def states() -> None:
         for index in range(ROUNDS):
             async with database.transaction() as session:
-                await Deployments(session).enter(deployment.id, DeploymentState.RUNNING, f"step {index}")
+                await Deployments(session).enter(entry(deployment.id, index + 1, f"step {index}"))
 
     async def verbs() -> None:
         for index in range(1, ROUNDS):

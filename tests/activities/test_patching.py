@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities import patching
+from activities.ansible.launching import Launch, cold
 from activities.database.batches import Taken
 from activities.database.session import Database
 from activities.patching import PatchingActivities
@@ -33,7 +34,9 @@ class Played:
     play: Play
     runs: list[tuple[list[int], bool]]
 
-    def __init__(self, database: Database, taken: Taken, run_dir: Path, draining: asyncio.Event) -> None:
+    def __init__(
+        self, database: Database, taken: Taken, run_dir: Path, launch: Launch, draining: asyncio.Event
+    ) -> None:
         self.batch = Try(database, taken)
         self.draining = draining
         self.lost: list[Asset] = []
@@ -88,7 +91,7 @@ ACTIVITY = "test-run/test"  # as the environment's own run and activity id make 
 def applying(
     env: ActivityEnvironment, database: Database, tmp_path: Path, deployment: Frozen, *said: Any
 ) -> "asyncio.Task[WaveCounts]":
-    one = PatchingActivities(database, cast(Client, Workflow(*said)), tmp_path, "worker")
+    one = PatchingActivities(database, cast(Client, Workflow(*said)), tmp_path, "worker", cold)
     ask = ApplyBatch(deployment_id=deployment.id, wave=1, offset=0, limit=len(deployment.assets))
     return asyncio.ensure_future(env.run(one.apply_batch, ask))
 
@@ -100,7 +103,7 @@ async def test_rule_16_a_batch_whose_hosts_are_all_finished_answers_from_the_led
     earlier = await Try.take(database, deployment.id, activity=ACTIVITY)
     await earlier.settle(await earlier.fence(deployment.assets[0]))
     await earlier.settle(await earlier.fence(deployment.assets[1]), HostState.FAILED)
-    one = PatchingActivities(database, cast(Client, Workflow()), tmp_path, "worker")
+    one = PatchingActivities(database, cast(Client, Workflow()), tmp_path, "worker", cold)
     ask = ApplyBatch(deployment_id=deployment.id, wave=1, offset=0, limit=2)
     found = await environment().run(one.apply_batch, ask)
     done = {HostState.SUCCEEDED: 1, HostState.FAILED: 1}

@@ -74,13 +74,16 @@ class WaveCounts(Contract):
 
 
 class EnterState(Contract):
+    """`write` numbers the writes of one deployment's state: a late try of an older one must not undo a newer."""
+
     deployment_id: int
+    write: int
     state: DeploymentState
     message: str
 
 
 class RecordVerb(Contract):
-    """`sequence` orders verbs of one deployment: a late write of an older one must not undo a newer one.
+    """`sequence` numbers the verbs of one deployment, `write` the writes of its state, as in EnterState.
 
     `control` and `state` are what holds after the verb. `applied` is False for a signal that did not apply: it is
     recorded and ignored. `message` is the verb's, `sentence` the deployment's after it.
@@ -89,6 +92,7 @@ class RecordVerb(Contract):
     deployment_id: int
     verb: Verb
     sequence: int
+    write: int
     control: Control
     state: DeploymentState
     by: str

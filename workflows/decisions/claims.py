@@ -53,9 +53,12 @@ def may_start(control: Control, counts: Counts, limits: Thresholds, hosts: int, 
     """Decides on one host. `counts` are current states over the whole deployment of `hosts` hosts."""
     if control is Control.HALT:
         return _no("the deployment is halted")
+    in_hand = counts.of(HostState.RUNNING)
+    full = Decision(answer=Answer.WAIT, reason=f"{in_hand} hosts are in hand")
     if host.left_behind and host.state in (HostState.RUNNING, HostState.UNKNOWN):
-        # In spite of pause and budget: the dead worker may have left it half patched.
-        return START
+        # In spite of pause and budget: the dead worker may have left it half patched. A RUNNING one is in hand
+        # already; an UNKNOWN one gave its place away when it was lost, and needs a free one.
+        return full if host.state is HostState.UNKNOWN and in_hand >= limits.max_concurrency else START
     if host.state is not HostState.PENDING:
         return _no(f"the host is {host.state} already")
     if control is Control.STOP:
@@ -64,9 +67,8 @@ def may_start(control: Control, counts: Counts, limits: Thresholds, hosts: int, 
         return _no("the deployment is paused")
     if spent := spent_budget(counts, limits):
         return _no(f"the failure budget is spent: {spent}")
-    in_hand = counts.of(HostState.RUNNING)
     if in_hand >= limits.max_concurrency:
-        return Decision(answer=Answer.WAIT, reason=f"{in_hand} hosts are in hand")
+        return full
     broken = counts.of(HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
     if hosts - broken - in_hand - 1 < limits.min_healthy:
         reason = f"fewer than {limits.min_healthy} hosts would stay in service"

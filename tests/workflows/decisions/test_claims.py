@@ -66,6 +66,12 @@ def test_rule_16_a_host_left_behind_goes_on_in_spite_of_pause_and_budget(
     assert ask(control, left, FAILED=failed, RUNNING=running) is Answer.START
 
 
+def test_a_lost_host_waits_for_a_free_place_since_it_gave_its_own_away() -> None:
+    lost = Host(state=HostState.UNKNOWN, left_behind=True)
+    assert ask(host=lost, UNKNOWN=1, RUNNING=2) is Answer.START
+    assert ask(host=lost, UNKNOWN=1, RUNNING=3) is Answer.WAIT
+
+
 def test_after_halt_not_even_a_host_left_behind_goes_on() -> None:
     assert ask(Control.HALT, Host(state=HostState.RUNNING, left_behind=True)) is Answer.NO
 

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), server_default="", nullable=False),
         sa.Column("control", sa.Text(), server_default="run", nullable=False),
         sa.Column("control_sequence", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("state_write", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
         sa.Column("plan", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("plan_hash", sa.Text(), nullable=True),
