@@ -50,13 +50,14 @@ class LedgerActivities:
             deployments = Deployments(session)
             row = await deployments.locked(ref.deployment_id)
             request = DeploymentRequest.model_validate(row.request)
-            patch = await Patches(session).get(request.patch_id)
             if row.plan is None:
+                patch = await Patches(session).get(request.patch_id)
                 plan, hosts = await make_plan(Assets(session), patch, row.strategy, request, self._defaults)
                 environments = sorted({host.labels["env"] for host in hosts if "env" in host.labels})
                 await deployments.freeze(row, plan, plan_hash(plan), environments)
             assert row.plan is not None and row.plan_hash is not None
             stored = row.plan
+            patch = Patch.model_validate(stored["patch"])
             thresholds = Thresholds.model_validate(stored["thresholds"])
             return PlanSummary(
                 deployment_id=row.id,
@@ -125,7 +126,7 @@ async def make_plan(
     match strategy:
         case WorkflowType.ROLLING:
             params = Rolling.read(defaults | request.strategy_params, "strategy_params")
-            return plan_rolling(patch.id, chosen, params), chosen
+            return plan_rolling(patch, chosen, params), chosen
     raise InvalidRequest("strategy", f"{strategy} is not known")
 
 

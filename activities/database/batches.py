@@ -5,7 +5,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.database.deployments import Deployments
-from activities.database.inventory import Patches
 from activities.database.tables import BatchRow
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.inventory import Patch
@@ -62,7 +61,7 @@ class Batches:
             attempt=attempt,
             deployment_id=deployment_id,
             deployment_attempt=deployment.attempt,
-            patch=await Patches(self._session).get(deployment.patch_id),
+            patch=Patch.model_validate(deployment.plan["patch"]),
             thresholds=Thresholds.model_validate(deployment.plan["thresholds"]),
         )
 

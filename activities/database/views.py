@@ -133,7 +133,7 @@ where e.deployment_id = %(id)s and e."offset" > %(after)s and (%(hosts)s::text[]
   and (not %(failed)s or e.data ->> 'state' = any(%(bad)s) or e.data ->> 'status' in ('failed', 'unreachable'))
 order by e."offset" limit %(limit)s
 """
-TROUBLE = (HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
+_TROUBLE = (HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
 
 
 class Views:
@@ -181,7 +181,13 @@ class Views:
         """Events with an offset above `after`, oldest first. `hosts`: of these alone. `failed`: what tells of a
         failed task, or of a host that is FAILED, UNREACHABLE or UNKNOWN by it."""
         rows = await self._reader.rows(
-            _LOG, id=deployment_id, after=after, limit=limit, hosts=list(hosts) or None, failed=failed, bad=list(TROUBLE)
+            _LOG,
+            id=deployment_id,
+            after=after,
+            limit=limit,
+            hosts=list(hosts) or None,
+            failed=failed,
+            bad=list(TROUBLE),
         )
         return [LogLine.model_validate(row) for row in rows]
 

@@ -62,8 +62,10 @@ async def enqueue(database: Database, patch_id: int) -> int:
 async def freeze(database: Database, patch_id: int, assets: Sequence[int], size: int | None, **limits: Any) -> Frozen:
     deployment = await enqueue(database, patch_id)
     cut: tuple[Wave, ...] = waves(len(assets), size or len(assets))
+    async with database.transaction() as session:
+        patch = await Patches(session).get(patch_id)
     plan = Plan(
-        strategy="rolling", patch_id=patch_id, hosts=tuple(assets), waves=cut,
+        strategy="rolling", patch=patch, hosts=tuple(assets), waves=cut,
         thresholds=LIMITS.model_copy(update=limits),
     )  # fmt: skip
     async with database.transaction() as session:

@@ -6,9 +6,11 @@ import pytest
 from activities.database.admission import admit
 from activities.database.deployments import Deployments
 from activities.database.events import Events
+from activities.database.inventory import Patches
 from activities.database.session import Database
 from tests.activities.ledger import Try, a_deployment, close, counts, entry, steer, verb, word
 from workflows.contracts.errors import UnknownThing
+from workflows.contracts.inventory import Package, PatchSpec
 from workflows.contracts.names import Control, DeploymentState, HostState, Verb
 from workflows.contracts.steps import Counts, RecordVerb
 
@@ -161,3 +163,15 @@ async def test_counts_are_of_each_hosts_latest_run_and_of_the_positions_asked_fo
     async with database.transaction() as session:
         assert await Deployments(session).wave_counts(deployment.id, 1) == Counts(by_state=one | {rest: 1})
         assert await Deployments(session).wave_counts(deployment.id, 2) == Counts(by_state={rest: 2})
+
+
+async def test_rule_1_a_patch_imported_anew_does_not_change_a_deployment_that_is_planned(database: Database) -> None:
+    deployment = await a_deployment(database)
+    before = (await Try.take(database, deployment.id)).taken.patch
+    async with database.transaction() as session:
+        stored = await Patches(session).get(before.id)
+        newer = {"debian": Package(package="other", version="9.9")}
+        await Patches(session).store(
+            [PatchSpec.model_validate(stored.model_dump(exclude={"id"}) | {"platforms": newer})]
+        )
+    assert (await Try.take(database, deployment.id, attempt=2)).taken.patch == before

@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from workflows import ports
+from workflows.contracts.inventory import Package, Patch
 from workflows.contracts.names import Control, DeploymentState, HostState
 from workflows.contracts.plans import PlanHost, PlanSummary
 from workflows.contracts.steps import (
@@ -31,6 +32,11 @@ from workflows.contracts.steps import (
 from workflows.contracts.strategies import Rolling
 from workflows.decisions.claims import Answer, Host, may_start
 from workflows.decisions.planning import plan_hash, plan_rolling
+
+PATCH = Patch(
+    id=1, name="acme-1.0.1", cves=("CVE-2024-12345",), severity="critical",
+    platforms={"debian": Package(package="acme", version="1.0.1")},
+)  # fmt: skip
 
 
 @dataclass
@@ -55,7 +61,7 @@ class World:
 
     def __post_init__(self) -> None:
         hosts = [PlanHost(asset_id=i, name=f"h{i:05}", platform="debian") for i in range(self.hosts)]
-        self.plan = plan_rolling(1, hosts, self.params)
+        self.plan = plan_rolling(PATCH, hosts, self.params)
 
     def counts(self, first: int = 0, hosts: int | None = None) -> Counts:
         found: dict[HostState, int] = {}
@@ -77,9 +83,9 @@ class World:
             raise ApplicationError("the selector 'env=nowhere' matches no asset", non_retryable=True)
         return PlanSummary(
             deployment_id=ref.deployment_id,
-            patch="acme-1.0.1",
-            cves=("CVE-2024-12345",),
-            severity="critical",
+            patch=PATCH.name,
+            cves=PATCH.cves,
+            severity=PATCH.severity,
             environments=("lab",),
             hosts=self.hosts,
             waves=self.plan.waves,

@@ -1,5 +1,6 @@
 """A plan: frozen hosts in waves, and every threshold as a count (rules 1-3)."""
 
+from workflows.contracts.inventory import Patch
 from workflows.contracts.model import Contract
 from workflows.contracts.names import OnFailure
 
@@ -33,10 +34,13 @@ class PlanHost(Contract):
 
 
 class Plan(Contract):
-    """The whole plan, as the ledger stores and hashes it. Hosts are asset ids in rollout order."""
+    """The whole plan, as the ledger stores and hashes it. Hosts are asset ids in rollout order.
+
+    The patch is in it whole: one that is imported anew in the middle of a deployment must not change that one.
+    """
 
     strategy: str
-    patch_id: int
+    patch: Patch
     hosts: tuple[int, ...]
     waves: tuple[Wave, ...]
     thresholds: Thresholds

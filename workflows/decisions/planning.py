@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from workflows.contracts.errors import InvalidRequest
+from workflows.contracts.inventory import Patch
 from workflows.contracts.plans import Plan, PlanHost, Thresholds, Wave
 from workflows.contracts.strategies import Rolling, StrategyParams
 
@@ -62,7 +63,7 @@ def waves(hosts: int, size: int) -> tuple[Wave, ...]:
     )
 
 
-def plan_rolling(patch_id: int, hosts: Sequence[PlanHost], params: Rolling) -> Plan:
+def plan_rolling(patch: Patch, hosts: Sequence[PlanHost], params: Rolling) -> Plan:
     ordered = spread(hosts)
     size = params.batch_size.floored(len(ordered))
     notes = []
@@ -73,7 +74,7 @@ def plan_rolling(patch_id: int, hosts: Sequence[PlanHost], params: Rolling) -> P
         )
     return Plan(
         strategy="rolling",
-        patch_id=patch_id,
+        patch=patch,
         hosts=tuple(host.asset_id for host in ordered),
         waves=waves(len(ordered), size),
         thresholds=thresholds(params, len(ordered), stop_at_first=not params.continue_on_error),

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from workflows.contracts import Rolling
 from workflows.contracts.errors import InvalidRequest
+from workflows.contracts.inventory import Package, Patch
 from workflows.contracts.plans import PlanHost
 from workflows.contracts.strategies import Size
 from workflows.decisions.planning import plan_hash, plan_rolling, spread, waves
 
+PATCH = Patch(id=1, name="acme-1.0.1", platforms={"debian": Package(package="acme", version="1.0.1")})
 zones = st.sampled_from(["a", "b", "c"])
 fleets = st.lists(zones, min_size=1, max_size=60).map(
     lambda drawn: [
@@ -47,16 +49,16 @@ def test_rule_2_a_size_that_can_be_misread_is_refused_with_the_mend(value: objec
 
 def test_rule_2_a_min_healthy_that_leaves_no_host_free_is_refused_with_the_numbers() -> None:
     with pytest.raises(InvalidRequest, match=r"100% of 4 hosts is 4"):
-        plan_rolling(1, hosts(4), Rolling(min_healthy=Size.parse("100%")))
+        plan_rolling(PATCH, hosts(4), Rolling(min_healthy=Size.parse("100%")))
 
 
 def test_rule_3_thresholds_are_counts_made_once() -> None:
-    plan = plan_rolling(1, hosts(50), Rolling(continue_on_error=True))
+    plan = plan_rolling(PATCH, hosts(50), Rolling(continue_on_error=True))
     assert (plan.thresholds.max_failures, plan.thresholds.max_unreachable) == (2, 5)
 
 
 def test_rule_3_without_continue_on_error_the_first_failure_ends_it_and_the_plan_says_so() -> None:
-    plan = plan_rolling(1, hosts(5), Rolling(max_failures=3))
+    plan = plan_rolling(PATCH, hosts(5), Rolling(max_failures=3))
     assert plan.thresholds.max_failures == 1
     assert "first failed host" in plan.notes[0]
 
@@ -67,7 +69,7 @@ def test_rule_3_max_failures_0_is_refused() -> None:
 
 
 def test_rule_6_the_unreachable_budget_is_at_least_two() -> None:
-    assert plan_rolling(1, hosts(5), Rolling()).thresholds.max_unreachable == 2
+    assert plan_rolling(PATCH, hosts(5), Rolling()).thresholds.max_unreachable == 2
 
 
 def test_an_on_failure_that_is_not_available_is_refused() -> None:
@@ -86,7 +88,7 @@ def test_rule_4_neighbours_come_from_different_zones_wherever_that_is_possible(f
 
 @given(fleets)
 def test_rule_1_a_plan_holds_each_host_once_and_is_the_same_however_the_hosts_came(fleet: list[PlanHost]) -> None:
-    plan, again = plan_rolling(1, fleet, Rolling()), plan_rolling(1, fleet[::-1], Rolling())
+    plan, again = plan_rolling(PATCH, fleet, Rolling()), plan_rolling(PATCH, fleet[::-1], Rolling())
     assert sorted(plan.hosts) == sorted(host.asset_id for host in fleet)
     assert plan_hash(plan) == plan_hash(again)
 
@@ -100,5 +102,10 @@ def test_waves_follow_each_other_without_gap_or_overlap(total: int, size: int) -
 
 
 def test_the_hash_changes_with_a_threshold() -> None:
-    one, other = plan_rolling(1, hosts(5), Rolling()), plan_rolling(1, hosts(5), Rolling(max_concurrency=3))
+    one, other = plan_rolling(PATCH, hosts(5), Rolling()), plan_rolling(PATCH, hosts(5), Rolling(max_concurrency=3))
     assert plan_hash(one) != plan_hash(other)
+
+
+def test_rule_1_the_hash_changes_with_the_patch() -> None:
+    other = PATCH.model_copy(update={"platforms": {"debian": Package(package="acme", version="1.0.2")}})
+    assert plan_hash(plan_rolling(PATCH, hosts(5), Rolling())) != plan_hash(plan_rolling(other, hosts(5), Rolling()))
