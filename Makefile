@@ -19,7 +19,7 @@ $(INSTALLED): uv.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) (about half a minute the first time)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.9'
-	@VIRTUAL_ENV= $(UV) sync --frozen --all-extras --quiet
+	@VIRTUAL_ENV= $(UV) sync --frozen --all-extras
 	@touch $@
 
 demo: install  ## a practice fleet is patched before your eyes, and checked
