@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from workflows.contracts.names import Control, DeploymentState
+from workflows.contracts.names import Control, DeploymentState, OnFailure
 from workflows.contracts.plans import PlanSummary
 from workflows.contracts.status import Status, Waiting, WaveStatus
 from workflows.contracts.steps import Counts
@@ -44,10 +44,21 @@ class Situation:
     counts: Counts = field(default_factory=Counts)
     as_of: datetime | None = None
     wait: Wait | None = None
+    undo: bool = False  # somebody asked for a rollback
+    spent: str | None = None  # the budget that ended the patching, as a sentence
+    overshoot: int = 0  # failed hosts beyond the budget
+    undone: OnFailure | None = None  # which hosts were put back
+    deciding: bool = False  # a spent budget waits for a person
+    full: bool = False  # somebody promoted fully: no later wait or gate holds
 
     @property
     def cancelling(self) -> bool:
-        return self.control in (Control.STOP, Control.HALT)
+        return self.control in (Control.STOP, Control.HALT) and not self.undo
+
+    @property
+    def ending(self) -> bool:
+        """No further host is patched: somebody cancelled, or wants everything back."""
+        return self.cancelling or self.undo
 
     @property
     def paused(self) -> bool:
