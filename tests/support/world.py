@@ -31,7 +31,7 @@ from workflows.contracts.steps import (
 )
 from workflows.contracts.strategies import Rolling, StrategyParams
 from workflows.decisions.claims import BROKEN, CHANGED, Answer, Host, may_start
-from workflows.decisions.planning import make_plan, plan_hash
+from workflows.decisions.planning import plan_for, plan_hash
 
 PATCH = Patch(
     id=1, name="acme-1.0.1", cves=("CVE-2024-12345",), severity="critical",
@@ -65,7 +65,7 @@ class World:
 
     def __post_init__(self) -> None:
         hosts = [PlanHost(asset_id=i, name=f"h{i:05}", platform="debian") for i in range(self.hosts)]
-        self.plan = make_plan(PATCH, hosts, self.params)
+        self.plan = plan_for(PATCH, hosts, self.params)
 
     def counts(self, first: int = 0, hosts: int | None = None) -> Counts:
         found: dict[HostState, int] = {}

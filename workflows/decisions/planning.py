@@ -136,7 +136,7 @@ def plan_rolling(patch: Patch, hosts: Sequence[PlanHost], params: Rolling) -> Pl
     )
 
 
-def make_plan(patch: Patch, hosts: Sequence[PlanHost], params: StrategyParams) -> Plan:
+def plan_for(patch: Patch, hosts: Sequence[PlanHost], params: StrategyParams) -> Plan:
     """The plan of any strategy: its parameters' type names it."""
     match params:
         case Rolling():
