@@ -8,7 +8,8 @@ from pathlib import Path
 from temporalio import activity
 
 from activities.ansible.claims import ClaimServer, No, Start
-from activities.ansible.job import Finished, Job, JobHost, Outcome, Probe, Started, TaskEvent
+from activities.ansible.job import Finished, Job, JobHost, Outcome, Started, TaskEvent
+from activities.ansible.launching import Launch
 from activities.ansible.runner import BatchRun
 from activities.database.batches import Taken
 from activities.database.claims import Claims
@@ -27,10 +28,13 @@ DATABASE_AGAIN = 0.5
 class BatchTry:
     """`lost` holds, after a run, the hosts that were claimed and whose end nobody knows."""
 
-    def __init__(self, database: Database, taken: Taken, run_dir: Path, draining: asyncio.Event) -> None:
+    def __init__(
+        self, database: Database, taken: Taken, run_dir: Path, launch: Launch, draining: asyncio.Event
+    ) -> None:
         self._database = database
         self._taken = taken
         self._run_dir = run_dir
+        self._launch = launch
         self._draining = draining
         self._freed = asyncio.Event()
         self._assets: dict[str, Asset] = {}
@@ -51,7 +55,7 @@ class BatchTry:
         async with (
             ClaimServer(socket, self._ask),
             Story(self._database, self._taken.deployment_id) as story,
-            BatchRun(job) as run,
+            BatchRun(job, self._launch) as run,
         ):
             async for line in run:
                 match line:
@@ -137,7 +141,6 @@ def _job(taken: Taken, assets: Sequence[Asset], directory: Path, socket: str) ->
 def _host(taken: Taken, asset: Asset) -> JobHost:
     package = taken.patch.platforms[asset.platform]
     service = taken.patch.service
-    probe = next((each.probe for each in asset.services if each.name == service and each.probe), None)
     return JobHost(
         name=asset.name,
         address=asset.address,
@@ -149,7 +152,5 @@ def _host(taken: Taken, asset: Asset) -> JobHost:
         package=package.package,
         version=package.version,
         service=service,
-        probe=None
-        if probe is None
-        else Probe(port=probe.port, path=probe.path, timeout=round(probe.timeout) or 1, status=probe.status),
+        probe=next((each.probe for each in asset.services if each.name == service and each.probe), None),
     )

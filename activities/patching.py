@@ -7,6 +7,7 @@ from pathlib import Path
 from temporalio import activity
 from temporalio.client import Client, RPCError, RPCStatusCode
 
+from activities.ansible.launching import Launch
 from activities.batch import BatchTry
 from activities.database.batches import Batches, Taken
 from activities.database.claims import Claims
@@ -23,13 +24,15 @@ ASK_AGAIN = 0.5
 
 
 class PatchingActivities:
-    """`worker` names this process (machine, boot, pid, start) in the ledger; `run_dir` is private to it."""
+    """`worker` names this process (machine, boot, pid, start) in the ledger; `run_dir` is private to it,
+    and `launch` starts a supervisor."""
 
-    def __init__(self, database: Database, client: Client, run_dir: Path, worker: str) -> None:
+    def __init__(self, database: Database, client: Client, run_dir: Path, worker: str, launch: Launch) -> None:
         self._database = database
         self._client = client
         self._run_dir = run_dir
         self._worker = worker
+        self._launch = launch
 
     @activity.defn(name=ports.APPLY_BATCH.name)
     async def apply_batch(self, ask: ApplyBatch) -> WaveCounts:
@@ -65,7 +68,7 @@ class PatchingActivities:
         draining = asyncio.Event()
         watch = asyncio.create_task(_watch(draining))
         try:
-            batch = BatchTry(self._database, taken, self._run_dir, draining)
+            batch = BatchTry(self._database, taken, self._run_dir, self._launch, draining)
             while hosts := await self._remaining(ask, taken):
                 await batch.run(hosts)
                 if not batch.lost or draining.is_set():

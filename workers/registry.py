@@ -6,11 +6,13 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.ansible.warm import Warm
 from activities.database.session import Database
 from activities.errors import TranslateErrors
 from activities.ledger import LedgerActivities
 from activities.patching import PatchingActivities
 from activities.probing import ProbingActivities
+from workers import run_dirs
 from workers.identity import this_process
 from workers.settings import Settings
 from workflows.all_at_once import AllAtOnceDeployment
@@ -32,7 +34,10 @@ def build(client: Client, database: Database, settings: Settings) -> list[Worker
     """The workers of the settings' queues. They share the client, the database and this process."""
     ledger = LedgerActivities(database, settings.max_concurrent_deployments, settings.strategy_defaults)
     probing = ProbingActivities(database)
-    patching = PatchingActivities(database, client, settings.run_dir, this_process())
+    run_dirs.sweep(settings.run_dir)
+    run_dir = run_dirs.own(settings.run_dir)
+    # Its zygote ends with this process, and the next worker's sweep takes its folder: nobody has to close it.
+    patching = PatchingActivities(database, client, run_dir, this_process(), Warm(run_dir).launch)
     # An operator's Ctrl-C waits this long for hosts in hand; then they are handed over unfinished.
     grace = timedelta(seconds=settings.drain_seconds)
     workers = {

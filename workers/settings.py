@@ -40,7 +40,8 @@ class Settings(Contract):
     default_wait_time: float = Field(default=60, ge=0, allow_inf_nan=False)
     ansible_timeout: int = Field(default=300, ge=1)
     host_key_checking: bool = True
-    run_dir: Path = Path("/run/vulnzero" if os.geteuid() == 0 else f"/tmp/vulnzero-{os.geteuid()}")
+    # Not under /tmp, where another user could have made it first: sockets in it decide what runs on hosts.
+    run_dir: Path = Path("/run/vulnzero") if os.geteuid() == 0 else Path.home() / ".local/state/vulnzero/run"
     ansible_slots: int = Field(default=4, ge=1)
     control_slots: int = Field(default=50, ge=1)
     drain_seconds: float = Field(default=30, ge=0, allow_inf_nan=False)

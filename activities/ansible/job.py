@@ -7,24 +7,22 @@ Both sides are frozen pydantic models; a job is one JSON object on stdin, every 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from workflows.contracts.inventory import (
+    Address,
+    Credential,
+    HostKey,
+    HostName,
+    HttpProbe,
+    PackageName,
+    ServiceName,
+    UserName,
+    Version,
+)
 
 MESSAGE_LIMIT = 16 * 1024
 CUT_MARK = " [... cut]"
-
-# A host name is an Ansible pattern: "h[1:3]", "a:b" or "!x" would select other hosts than the one that was meant.
-HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
-# Nothing that ssh, apt or systemctl could take for an option or a second line.
-ADDRESS = r"^[A-Za-z0-9:]([A-Za-z0-9.:%_-]*[A-Za-z0-9])?$"
-USER = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
-HOST_KEY = r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+={0,2}$"
-CREDENTIAL = r"^(agent|file:/[^\x00-\x1f]+)$"
-PACKAGE = r"^[a-z0-9][a-z0-9+._-]*(:[a-z0-9]+)?$"
-VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+~:_-]*$"
-SERVICE = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$"
-
-# Groups that every inventory has: a host of that name would be all of them.
-RESERVED_NAMES = frozenset({"all", "ungrouped"})
 
 HostState = Literal[
     "SUCCEEDED",
@@ -43,37 +41,23 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Probe(Frozen):
-    """How a host shows that it is well: an HTTP request to its own 127.0.0.1. `timeout` in seconds."""
-
-    type: Literal["http"] = "http"
-    port: int = Field(ge=1, le=65535)
-    path: str = Field(pattern=r"^/[!-~]*$", max_length=2048)
-    timeout: int = Field(default=30, ge=1, le=3600)
-    status: int = Field(default=200, ge=100, le=599)
+Probe = HttpProbe
 
 
 class JobHost(Frozen):
     """One host of a batch and what is to run on it; `version` is the exact version that the host shall end at."""
 
-    name: str = Field(pattern=HOST_NAME, max_length=200)
-    address: str = Field(pattern=ADDRESS, max_length=255)
+    name: HostName
+    address: Address
     port: int = Field(default=22, ge=1, le=65535)
-    user: str = Field(default="root", pattern=USER, max_length=64)
-    host_key: str = Field(pattern=HOST_KEY, max_length=4096)
-    credential: str = Field(pattern=CREDENTIAL, max_length=4096)
+    user: UserName = "root"
+    host_key: HostKey
+    credential: Credential
     become: bool = False
-    package: str = Field(pattern=PACKAGE, max_length=255)
-    version: str = Field(pattern=VERSION, max_length=255)
-    service: str | None = Field(default=None, pattern=SERVICE, max_length=255)
-    probe: Probe | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _no_group(cls, name: str) -> str:
-        if name.lower() in RESERVED_NAMES:
-            raise ValueError(f"{name!r} is a group of every inventory")
-        return name
+    package: PackageName
+    version: Version
+    service: ServiceName | None = None
+    probe: HttpProbe | None = None
 
 
 class Job(Frozen):
@@ -111,12 +95,12 @@ class Started(Frozen):
 
 
 class TaskEvent(Frozen):
-    """For the live log; decides nothing."""
+    """For the live log, one a task at its end, and none for a claim that was granted; decides nothing."""
 
     type: Literal["task"] = "task"
     host: str
     task: str
-    status: Literal["started", "ok", "failed", "skipped", "unreachable"]
+    status: Literal["ok", "failed", "skipped", "unreachable"]
     message: str = ""
     at: datetime
 

@@ -45,7 +45,7 @@ class Launched:
 Launch = Callable[[], Awaitable[Launched]]
 
 
-class Line:
+class Wire:
     """Both ends of one supervisor's line, a pair for each try: a supervisor that a failed try left behind must not
     find the job that another is given. Leaving the block closes whatever was not handed on."""
 
@@ -76,20 +76,20 @@ async def cold(module: str = SUPERVISOR) -> Launched:
     Use it from the worker's main thread: the death signal follows the thread that started the supervisor, and a
     pool's thread that ends would take the batch with it.
     """
-    with Line() as line:
+    with Wire() as wire:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
             "-m",
             module,
-            stdin=line.their_talk,
-            stdout=line.their_talk,
-            stderr=line.their_said,
+            stdin=wire.their_talk.fileno(),
+            stdout=wire.their_talk.fileno(),
+            stderr=wire.their_said.fileno(),
             env=scrubbed(),
             # A signal to the worker's group (Ctrl-C) must not end a batch behind the worker's back.
             start_new_session=True,
         )
-        return line.handed_to(process)
+        return wire.handed_to(process)
 
 
 def scrubbed() -> dict[str, str]:

@@ -11,10 +11,9 @@ from activities.ansible.marks import Marks
 from activities.ansible.playbook import CLAIM, PATCH
 
 Event = dict[str, Any]
-Status = Literal["started", "ok", "failed", "skipped", "unreachable"]
+Status = Literal["ok", "failed", "skipped", "unreachable"]
 
 STATUSES: dict[str, Status] = {
-    "runner_on_start": "started",
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
     "runner_on_skipped": "skipped",
@@ -42,13 +41,12 @@ class Outcomes:
             return []
         res = data.get("res")
         result: dict[str, Any] = res if isinstance(res, dict) else {}
-        lines: list[Line] = [
-            TaskEvent(host=host, task=task, status=status, message=_message(result), at=_moment(event, data))
-        ]
-        if status == "started":
-            return lines
-        lines += self._claimed(host, status, result) if task == CLAIM else self._patched(host, status, data, result)
-        return lines
+        told = TaskEvent(host=host, task=task, status=status, message=_message(result), at=_moment(event, data))
+        if task == PATCH:
+            return [told, *self._patched(host, status, data, result)]
+        lines = self._claimed(host, status, result)
+        # A granted claim is in the ledger already: the live log would have it twice.
+        return lines if any(isinstance(line, Started) for line in lines) else [told, *lines]
 
     def close(self, reason: str) -> list[Line]:
         """Outcomes of the hosts that nothing was heard of; `reason` is a clause: 'the run was cancelled'."""

@@ -1,6 +1,6 @@
 """The worker's handle on one batch: starts the supervisor, reads its lines, and leaves nothing behind.
 
-    async with BatchRun(job) as run:
+    async with BatchRun(job, warm.launch) as run:
         async for line in run:
             ...
 
@@ -11,9 +11,7 @@ import asyncio
 import collections
 import contextlib
 import logging
-import os
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
@@ -21,59 +19,25 @@ from typing import Self
 from pydantic import ValidationError
 
 from activities.ansible.job import LINES, Finished, HostState, Job, Line, Outcome, bounded
+from activities.ansible.launching import Launch, Process, cold
 
 log = logging.getLogger("vulnzero.ansible.runner")
 
 LINE_LIMIT = 4 * 1024 * 1024
 CANCEL_GRACE = 2.0
 KEPT_DIAGNOSTICS = 50
-SUPERVISOR = "activities.ansible.supervisor"
-
-
-async def spawn_supervisor(module: str = SUPERVISOR) -> asyncio.subprocess.Process:
-    """A supervisor that has imported what it needs and waits for its job; errors: OSError.
-
-    Use it from the worker's main thread: the death signal follows the thread that started the supervisor, and a
-    pool's thread that ends would take the batch with it.
-    """
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        module,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LINE_LIMIT,
-        env=_environment(),
-        # A signal to the worker's group (Ctrl-C) must not end a batch behind the worker's back.
-        start_new_session=True,
-    )
-
-
-def _environment() -> dict[str, str]:
-    """Nothing of ours but what the supervisor needs: ours may hold the database's password."""
-    environment = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
-        "VULNZERO_PARENT": str(os.getpid()),
-    }
-    if "SSH_AUTH_SOCK" in os.environ:
-        environment["SSH_AUTH_SOCK"] = os.environ["SSH_AUTH_SOCK"]
-    return environment
 
 
 class BatchRun:
-    """One batch. `spare` is a supervisor that was spawned ahead, which saves its start-up; it serves one job."""
+    """One batch, in a supervisor that `launch` starts."""
 
-    module = SUPERVISOR
-
-    def __init__(self, job: Job, spare: asyncio.subprocess.Process | None = None) -> None:
-        self._job = job
-        self._process = spare if spare is not None and spare.returncode is None else None
+    def __init__(self, job: Job, launch: Launch = cold) -> None:
+        self._job, self._launch = job, launch
+        self._process: Process | None = None
         self._lines: asyncio.Queue[Line | None] = asyncio.Queue()
         self._diagnostics: collections.deque[str] = collections.deque(maxlen=KEPT_DIAGNOSTICS)
         self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self._open = dict.fromkeys(host.name for host in job.hosts)
         self._trouble = ""
 
@@ -83,30 +47,32 @@ class BatchRun:
 
     async def __aenter__(self) -> Self:
         try:
-            self._process = self._process or await spawn_supervisor(self.module)
+            launched = await self._launch()
         except OSError as error:
             self._trouble = f"the supervisor could not be started: {error}"
             self._lines.put_nowait(None)
             return self
-        # A task of its own reads, so that a supervisor never waits on a pipe that nobody empties while we cancel it.
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._read_diagnostics())]
+        self._process = launched.process
+        lines, job = await asyncio.open_unix_connection(sock=launched.talk, limit=LINE_LIMIT)
+        said, unused = await asyncio.open_unix_connection(sock=launched.said, limit=LINE_LIMIT)
+        self._writers = [job, unused]
+        # A task of its own reads, so that a supervisor never waits on a line that nobody empties while we cancel it.
+        self._tasks = [
+            asyncio.create_task(self._read(launched.process, lines, job)),
+            asyncio.create_task(self._read_diagnostics(said)),
+        ]
         return self
 
-    async def _read(self) -> None:
-        process = self._process
-        assert process and process.stdin and process.stdout
+    async def _read(self, process: Process, lines: asyncio.StreamReader, job: asyncio.StreamWriter) -> None:
         try:
-            process.stdin.write(self._job.model_dump_json().encode())
-            with contextlib.suppress(ConnectionError):
-                await process.stdin.drain()
-                process.stdin.close()
-            while True:
+            with contextlib.suppress(OSError):
+                job.write(self._job.model_dump_json().encode())
+                await job.drain()
+                job.write_eof()
+            while text := await self._next(lines):
                 try:
-                    text = await process.stdout.readline()
-                    if not text:
-                        break
                     self._lines.put_nowait(LINES.validate_json(text))
-                except (ValidationError, ValueError) as error:
+                except ValidationError as error:
                     # Its host will be UNKNOWN at the end, which is the truth.
                     log.error("a line of the supervisor was not understood: %s", error)
             rc = await process.wait()
@@ -114,15 +80,19 @@ class BatchRun:
         finally:
             self._lines.put_nowait(None)
 
-    async def _read_diagnostics(self) -> None:
-        assert self._process and self._process.stderr
+    @staticmethod
+    async def _next(stream: asyncio.StreamReader) -> bytes:
+        """The next line that is not too long; empty at the end, which a killed supervisor may bring about rudely."""
         while True:
             try:
-                text = await self._process.stderr.readline()
-            except ValueError:
-                continue
-            if not text:
-                return
+                return await stream.readline()
+            except ValueError as error:
+                log.error("a line of the supervisor was too long: %s", error)
+            except OSError:
+                return b""
+
+    async def _read_diagnostics(self, said: asyncio.StreamReader) -> None:
+        while text := await self._next(said):
             line = bounded(text.decode(errors="replace").rstrip(), 2048)
             self._diagnostics.append(line)
             log.debug("batch %s: %s", self._job.batch, line)
@@ -145,26 +115,26 @@ class BatchRun:
 
     async def cancel(self) -> None:
         """End the run within about 2 s; the iteration goes on to the outcomes of the hosts in hand, and Finished."""
-        await self._end(CANCEL_GRACE)
-
-    async def _end(self, grace: float) -> None:
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), grace)
+            await asyncio.wait_for(self._process.wait(), CANCEL_GRACE)
         except TimeoutError:
+            await self._kill()
+
+    async def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        await self._kill()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
         await asyncio.to_thread(shutil.rmtree, self._job.directory, ignore_errors=True)

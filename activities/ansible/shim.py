@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
@@ -33,6 +34,17 @@ def die_with_parent(gone: Callable[[], bool]) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if gone():
         os._exit(PARENT_GONE)
+
+
+def die_with_worker() -> None:
+    """For what a worker starts, before any import of weight: until this is set, a worker that dies leaves it behind."""
+    worker = os.environ.get("VULNZERO_PARENT")
+    die_with_parent(lambda: worker is not None and os.getppid() != int(worker))
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` shows, at most 15 bytes: a fork has its parent's command line."""
+    libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def own_namespace() -> bool:

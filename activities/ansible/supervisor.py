@@ -5,18 +5,16 @@ with it; and because a batch that dies must not take the worker. It knows nothin
 """
 
 # ruff: noqa: E402
-import ctypes
+from activities.ansible import shim
+
+shim.die_with_worker()
+
 import os
-import signal
-
-# Before any import of weight: until this is set, a worker that dies leaves us behind.
-ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.environ.get("VULNZERO_PARENT", str(os.getppid())) != str(os.getppid()):
-    os._exit(76)
-
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +29,24 @@ IDENT = "run"
 TAIL = 4096
 MISSING = 127
 
+Fence = Callable[[list[str]], list[str]]
+
+
+def by_shim(command: list[str]) -> list[str]:
+    """What runs `command` so that nothing of it outlives this process."""
+    return [sys.executable, "-I", "-S", str(SHIM), str(os.getpid()), "--", sys.executable, *command]
+
+
+def unchanged(command: list[str]) -> list[str]:
+    """For a fork of the zygote, where `forked.ForkSpawn` fences what it starts itself."""
+    return command
+
 
 class Supervisor:
     """Runs one job; `run` returns once the last line is out."""
 
-    def __init__(self, job: Job, out: int) -> None:
-        self._job, self._out = job, out
+    def __init__(self, job: Job, out: int, fence: Fence = by_shim) -> None:
+        self._job, self._out, self._fence = job, out, fence
         self._workspace = Workspace(job)
         self._outcomes = Outcomes([host.name for host in job.hosts], self._workspace.marks, job.mode)
         self.cancelled = False
@@ -83,8 +93,7 @@ class Supervisor:
             quiet=True,
             rotate_artifacts=0,
         )
-        command = [sys.executable, str(ansible), *runner.config.command[1:]]
-        runner.config.command = [sys.executable, "-I", "-S", str(SHIM), str(os.getpid()), "--", *command]
+        runner.config.command = self._fence([str(ansible), *runner.config.command[1:]])
         status, rc = runner.run()
         return Finished(rc=rc, status=status, detail="" if status == "successful" else self._tail())
 
@@ -107,15 +116,18 @@ class Supervisor:
             return ""
 
 
-def main() -> None:
+def main(fence: Fence = by_shim) -> None:
     # Whatever prints in this process must not tear our lines apart.
     out = os.dup(1)
     os.dup2(2, 1)
-    text = sys.stdin.buffer.read()
+    with open(0, "rb", closefd=False) as given:
+        text = given.read()
     if not text:
-        return  # a spare that was never needed
+        return  # the worker thought better of it
     started = time.monotonic()
-    supervisor = Supervisor(Job.model_validate_json(text), out)
+    job = Job.model_validate_json(text)
+    os.chdir(job.directory)  # whoever looks at this machine's processes sees which batch each belongs to
+    supervisor = Supervisor(job, out, fence)
 
     def cancel(*_: object) -> None:
         supervisor.cancelled = True

@@ -20,6 +20,29 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # How often ansible_runner looks whether it was cancelled (seconds); output is handled when it comes.
 POLL = 0.2
 
+# Ansible's settings that are the same for every batch.
+SETTLED = {
+    "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+    "SHELL": "/bin/sh",  # runs ssh's LocalCommand
+    "LC_ALL": "C.UTF-8",
+    "ANSIBLE_CONFIG": str(CONTENT / "ansible.cfg"),
+    "ANSIBLE_LIBRARY": str(CONTENT / "library"),
+    "ANSIBLE_MODULE_UTILS": str(CONTENT / "module_utils"),
+    "ANSIBLE_ACTION_PLUGINS": str(CONTENT / "action"),
+    "ANSIBLE_INVENTORY_ENABLED": "yaml",
+    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
+    # ansible_runner's default is False.
+    "ANSIBLE_HOST_KEY_CHECKING": "True",
+    "ANSIBLE_PIPELINING": "True",
+    # A retry by itself would run the module a second time under one claim.
+    "ANSIBLE_SSH_RETRIES": "0",
+    "ANSIBLE_RETRY_FILES_ENABLED": "False",
+    "ANSIBLE_NOCOLOR": "True",
+    "ANSIBLE_LOCALHOST_WARNING": "False",
+    "ANSIBLE_DEPRECATION_WARNINGS": "False",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
 
 class Workspace:
     """`write` fills the directory; the paths are what the supervisor needs afterwards."""
@@ -37,7 +60,6 @@ class Workspace:
         self._put("known_hosts", known_hosts(self.job))
         self._put("inventory/hosts.json", json.dumps(inventory(self.job, self.marks)))
         self._put("project/play.yml", json.dumps(playbook(self.job)))
-        self._put("ansible.cfg", "")
         self._put("env/envvars", json.dumps(self.environment()))
         self._put("env/settings", json.dumps(self.settings()))
 
@@ -72,32 +94,17 @@ class Workspace:
         return shlex.join(["-F", "/dev/null", *(word for option in options for word in ("-o", option))])
 
     def environment(self) -> dict[str, str]:
-        """All that Ansible sees of an environment: nothing of the worker's, which may hold secrets."""
-        environment = {
-            "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+        """All that Ansible sees of an environment: nothing of the worker's, which may hold secrets.
+
+        Where Ansible was imported before this batch was known, it has read `SETTLED` already; what is set here must be
+        read later than at import (`forked` says which one is not).
+        """
+        environment = SETTLED | {
             "HOME": str(self.root / "home"),
-            "SHELL": "/bin/sh",  # runs ssh's LocalCommand
-            "LC_ALL": "C.UTF-8",
             "ANSIBLE_HOME": str(self.root / "home"),
-            "ANSIBLE_CONFIG": str(self.root / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(self.root / "tmp"),
-            "ANSIBLE_LIBRARY": str(CONTENT / "library"),
-            "ANSIBLE_MODULE_UTILS": str(CONTENT / "module_utils"),
-            "ANSIBLE_ACTION_PLUGINS": str(CONTENT / "action"),
-            "ANSIBLE_INVENTORY_ENABLED": "yaml",
-            "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
-            # ansible_runner's default is False.
-            "ANSIBLE_HOST_KEY_CHECKING": "True",
-            "ANSIBLE_PIPELINING": "True",
             "ANSIBLE_FORKS": str(self.job.forks),
             "ANSIBLE_SSH_ARGS": self.ssh_args(),
-            # A retry by itself would run the module a second time under one claim.
-            "ANSIBLE_SSH_RETRIES": "0",
-            "ANSIBLE_RETRY_FILES_ENABLED": "False",
-            "ANSIBLE_NOCOLOR": "True",
-            "ANSIBLE_LOCALHOST_WARNING": "False",
-            "ANSIBLE_DEPRECATION_WARNINGS": "False",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         agent = os.environ.get("SSH_AUTH_SOCK")
         if agent and any(host.credential == AGENT for host in self.job.hosts):

@@ -70,13 +70,14 @@ class HostLine(Contract):
 
 
 class HostFact(Contract):
-    """What is stored of an asset. `version`: of the patch's package, as its last run with one left it, at `seen_at`.
+    """What is stored of an asset. `version`: of the patch's package, as its last run left it in `state` at `seen_at`.
 
-    `held_by` is the deployment that has its lease."""
+    All three are None where no run ever told a version. `held_by` is the deployment that has the asset's lease."""
 
     asset_id: int
     imported_at: datetime
     version: str | None
+    state: HostState | None
     seen_at: datetime | None
     held_by: int | None
 
@@ -115,12 +116,13 @@ from plan_hosts h join deployments d on d.id = h.deployment_id join assets a on 
 where h.deployment_id = %(id)s order by h.position
 """
 _FACTS = """
-select a.id as asset_id, a.imported_at, seen.version, seen.finished_at as seen_at, l.deployment_id as held_by
+select a.id as asset_id, a.imported_at, seen.version, seen.state, seen.finished_at as seen_at,
+  l.deployment_id as held_by
 from assets a left join leases l on l.asset_id = a.id left join lateral
-  (select coalesce(r.after ->> 'version', r.before ->> 'version') as version, r.finished_at
+  (select coalesce(r.after ->> 'version', r.before ->> 'version') as version, r.state, r.finished_at
    from host_runs r join deployments d on d.id = r.deployment_id
      join patches old on old.id = d.patch_id join patches new on new.id = %(patch)s
-   where r.asset_id = a.id and r.finished_at is not null
+   where r.asset_id = a.id and r.latest and r.finished_at is not null
      and coalesce(r.after ->> 'version', r.before ->> 'version') is not null
      and old.platforms -> a.platform ->> 'package' = new.platforms -> a.platform ->> 'package'
    order by r.finished_at desc limit 1) seen on true
@@ -187,7 +189,7 @@ class Views:
             limit=limit,
             hosts=list(hosts) or None,
             failed=failed,
-            bad=list(TROUBLE),
+            bad=[state.value for state in _TROUBLE],
         )
         return [LogLine.model_validate(row) for row in rows]
 

@@ -252,10 +252,18 @@ def temporal_cli(rig: Rig, *arguments: str, check: bool = True) -> subprocess.Co
     )  # fmt: skip
 
 
+def _anew(url: str) -> None:
+    """An empty schema of today: what an earlier checkout left in this database is no part of a test."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("drop schema public cascade")
+        connection.execute("create schema public")
+    upgrade(url)
+
+
 @contextmanager
 def running_rig() -> Iterator[Rig]:
     rig = Rig()
-    rig.stack.start(migrate=upgrade)
+    rig.stack.start(migrate=_anew)
     try:
         yield rig
     finally:

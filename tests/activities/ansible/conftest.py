@@ -3,17 +3,19 @@
 import contextlib
 import json
 import os
+import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activities.ansible.job import JobHost, Probe
 from starter.lab.fleet import Fleet
-from tests.activities.ansible.support import PACKAGE, wait_until
+from tests.activities.ansible.support import PACKAGE, the_warm, wait_until
 
 FLEET_NUMBER = 252
 HOSTS = 4
@@ -108,6 +110,13 @@ def lab_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabHosts]:
     finally:
         if not kept:
             fleet.down()
+
+
+@pytest_asyncio.fixture(scope="session", autouse=True)
+async def closed_in_the_end() -> AsyncIterator[None]:
+    yield
+    await the_warm().close()
+    shutil.rmtree(the_warm().directory)
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
-"""Records what Ansible really said, for a new file in cases/: `patch(hosts, runner=Recording)`, then `events_of(job)`.
+"""Records what Ansible really said, for a new file in cases/: `patch(hosts, launch=recording)`, then `events_of(job)`.
 
 As a module of its own it is the supervisor of such a run.
 """
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 from activities.ansible import supervisor
 from activities.ansible.job import Job
-from activities.ansible.runner import BatchRun
+from activities.ansible.launching import cold
 
 KEPT = ("host", "task", "duration", "res")
 
@@ -30,8 +31,7 @@ def trimmed(event: dict[str, Any]) -> dict[str, Any]:
     return {"event": event["event"], "created": event["created"], "event_data": data}
 
 
-class Recording(BatchRun):
-    module = "tests.activities.ansible.record"
+recording = functools.partial(cold, "tests.activities.ansible.record")
 
 
 class RecordingSupervisor(supervisor.Supervisor):

@@ -1,6 +1,7 @@
 """What the tests of this folder share: a job in one line, a worker that answers claims, and a look for orphans."""
 
 import asyncio
+import functools
 import itertools
 import os
 import shutil
@@ -14,10 +15,13 @@ from typing import Any
 
 from activities.ansible.claims import ClaimServer, No, Start
 from activities.ansible.job import Finished, Job, JobHost, Line, Outcome
+from activities.ansible.launching import Launch
 from activities.ansible.runner import BatchRun
+from activities.ansible.warm import Warm
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx2tPyAKdSRKkrBhSZvTaOmRlHTuRsRaKpGsFHB2ZSk"
 PACKAGE = "acme-healthd"
+NOWHERE: dict[str, Any] = {"address": "127.0.0.1", "port": 1}
 FENCES = itertools.count(1000)
 DEPLOYMENTS = itertools.count(1)
 
@@ -50,8 +54,26 @@ def a_job(hosts: Sequence[JobHost], **changes: Any) -> Job:
     return Job(**(values | changes))
 
 
+@functools.cache
+def the_warm() -> Warm:
+    """One for all tests, as a worker has one for all its batches; conftest closes it."""
+    return Warm(Path(tempfile.mkdtemp(prefix="vz-warm-")))
+
+
 async def yes(_host: str) -> Start:
     return Start(fence=next(FENCES))
+
+
+class Waiting:
+    """A worker whose answer is 'wait'."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def __call__(self, _host: str) -> Start:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 @dataclass
@@ -81,7 +103,7 @@ class Ran:
 
 @asynccontextmanager
 async def a_batch(
-    hosts: Sequence[JobHost], ask: Ask = yes, runner: Callable[[Job], BatchRun] = BatchRun, **changes: Any
+    hosts: Sequence[JobHost], ask: Ask = yes, launch: Launch | None = None, **changes: Any
 ) -> AsyncIterator[tuple[Ran, asyncio.Task[None]]]:
     """A batch that runs; the task ends when its last line was read."""
     private = tempfile.mkdtemp(prefix="vz-")
@@ -89,7 +111,7 @@ async def a_batch(
     job = a_job(hosts, directory=f"{private}/batch", claim_socket=f"{private}/claims", **changes)
     os.mkdir(job.directory, 0o700)  # noqa: PTH102 - asyncio's rule knows pathlib only
     try:
-        async with ClaimServer(job.claim_socket, ask), runner(job) as run:
+        async with ClaimServer(job.claim_socket, ask), BatchRun(job, launch or the_warm().launch) as run:
             ran = Ran(job, run)
 
             async def read() -> None:
@@ -113,15 +135,17 @@ async def patch(hosts: Sequence[JobHost], ask: Ask = yes, **changes: Any) -> Ran
 
 
 def processes_of(directory: str) -> dict[int, str]:
-    """Every process that has the batch's directory in its command line: ansible-playbook, its forks, every ssh."""
+    """Every process that works in the batch's directory, as supervisor, Ansible and its forks do, or names it in its
+    command line, as every ssh does."""
     found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            where = os.readlink(path / "cwd")  # noqa: PTH115
         except OSError:
             continue
-        if directory in command:
-            found[int(path.parent.name)] = command
+        if directory in command or f"{where}/".startswith(f"{directory}/"):
+            found[int(path.name)] = command
     return found
 
 

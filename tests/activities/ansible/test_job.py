@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from activities.ansible.job import LINES, JobHost, Started, bounded
 from tests.activities.ansible.support import KEY, a_host, a_job
+from workflows.contracts.inventory import AssetSpec, Package
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,20 @@ def test_a_host_is_frozen() -> None:
     with pytest.raises(ValidationError):
         a_host().version = "2"  # type: ignore[misc]
     assert JobHost.model_config["extra"] == "forbid"
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "all"}, {"address": "-oX"}, {"address": "::1%eth0 x"}, {"user": "-l"}], ids=str
+)
+def test_an_import_refuses_the_asset_that_a_job_would_refuse(change: dict[str, Any]) -> None:
+    """Else it would be found out in the middle of a deployment."""
+    asset = {"name": "web-1", "address": "192.0.2.1", "platform": "debian", "host_key": KEY, "credential": "agent"}
+    AssetSpec.model_validate(asset)
+    with pytest.raises(ValidationError):
+        AssetSpec.model_validate(asset | change)
+
+
+@pytest.mark.parametrize("change", [{"version": "-1"}, {"package": "-o=x"}], ids=str)
+def test_an_import_refuses_the_package_that_a_job_would_refuse(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Package.model_validate({"package": "nginx", "version": "1"} | change)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.activities.ansible.conftest import LabHosts
-from tests.activities.ansible.support import DEPLOYMENTS, a_batch, a_job, eventually, patch, processes_of
+from tests.activities.ansible.support import DEPLOYMENTS, a_batch, a_job, eventually, patch, processes_of, the_warm
 
 pytestmark = pytest.mark.fleet
 
@@ -24,13 +24,17 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def test_killing_the_supervisor_ends_all_and_leaves_no_host_unreported(fleet_hosts: LabHosts) -> None:
+@pytest.mark.parametrize("victim", ["supervisor", "zygote"])
+async def test_killing_whoever_runs_a_batch_ends_all_and_leaves_no_host_unreported(
+    fleet_hosts: LabHosts, victim: str
+) -> None:
     fleet_hosts.hold(0, "unpacked")
     async with a_batch(fleet_hosts[:2], forks=1) as (ran, reading):
         await eventually(lambda: fleet_hosts.held(0), what="apt")
         assert any("ssh" in command for command in processes_of(ran.job.directory).values())
-        assert ran.run.pid
-        os.kill(ran.run.pid, signal.SIGKILL)
+        pid = {"supervisor": ran.run.pid, "zygote": the_warm().pid}[victim]
+        assert pid
+        os.kill(pid, signal.SIGKILL)
         await reading
         await eventually(lambda: not processes_of(ran.job.directory), 2, "the end of every process")
     assert {outcome.state for outcome in ran.outcomes.values()} == {"UNKNOWN"}
@@ -58,12 +62,14 @@ async def test_killing_the_worker_ends_its_supervisor_and_all_below(fleet_hosts:
     assert worker.stdin and worker.stdout
     worker.stdin.write(job.model_dump_json().encode())
     worker.stdin.close()
-    supervisor = int(await worker.stdout.readline())
+    family = [int(pid) for pid in (await worker.stdout.readline()).split()]
     await eventually(lambda: fleet_hosts.held(0), what="apt")
-    assert alive(supervisor) and processes_of(str(directory))
+    assert all(map(alive, family)) and processes_of(str(directory))
     worker.kill()
     await worker.wait()
-    await eventually(lambda: not alive(supervisor) and not processes_of(str(directory)), 2, "the end of every process")
+    await eventually(
+        lambda: not any(map(alive, family)) and not processes_of(str(directory)), 2, "the end of every process"
+    )
     os.unlink(job.claim_socket)  # noqa: PTH108
 
 

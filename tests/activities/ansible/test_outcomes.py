@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.ansible.job import CUT_MARK, MESSAGE_LIMIT, Line, Outcome, Started
+from activities.ansible.job import CUT_MARK, MESSAGE_LIMIT, Line, Outcome, Started, TaskEvent
 from activities.ansible.outcomes import Outcomes
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
@@ -56,6 +56,24 @@ def test_a_patch_begins_when_its_claim_is_granted_not_when_its_task_is_queued() 
     outcomes = Outcomes(["h"], Said([], []))
     assert not any(isinstance(line, Started) for line in outcomes.take(event("claim", "start")))
     assert Started(host="h") in outcomes.take(GRANTED)
+
+
+def test_the_log_has_one_line_a_task_and_none_for_a_granted_claim() -> None:
+    stream = [event("claim", "start"), GRANTED, event("patch", "start"), event("patch", "ok", state="SUCCEEDED")]
+    outcomes = Outcomes(["h"], Said([], []))
+    told = [line for one in stream for line in outcomes.take(one) if isinstance(line, TaskEvent)]
+    assert [(line.task, line.status) for line in told] == [("patch", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [("ok", {"granted": False, "reason": "paused"}), ("failed", {"msg": "no such socket"}), ("unreachable", {})],
+)
+def test_a_claim_that_was_not_granted_is_told(kind: str, result: dict[str, Any]) -> None:
+    told, outcome = Outcomes(["h"], Said([], [])).take(event("claim", kind, **result))
+    assert isinstance(told, TaskEvent) and (told.task, told.status) == ("claim", kind)
+    assert isinstance(outcome, Outcome) and outcome.state == "NOT_CLAIMED"
+    assert told.message in outcome.message
 
 
 @pytest.mark.parametrize(

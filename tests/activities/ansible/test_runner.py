@@ -1,64 +1,35 @@
 """The worker's handle and the supervisor, with real Ansible and no host: each waits for its claim or is not there."""
 
 import asyncio
+import functools
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from activities.ansible import runner as runner_module
 from activities.ansible import supervisor
-from activities.ansible.claims import Start
-from activities.ansible.job import Finished, Job, Outcome
-from activities.ansible.runner import BatchRun, spawn_supervisor
-from tests.activities.ansible.support import a_batch, a_host, a_job, eventually, patch, processes_of
+from activities.ansible.job import Finished, Outcome
+from activities.ansible.launching import Launch, cold
+from activities.ansible.runner import BatchRun
+from tests.activities.ansible.support import NOWHERE, Waiting, a_batch, a_host, a_job, eventually, patch, processes_of
 
-NOWHERE: dict[str, Any] = {"address": "127.0.0.1", "port": 1}
-
-
-class Waiting:
-    """A worker whose answer is 'wait'."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-
-    async def __call__(self, _host: str) -> Start:
-        self.asked.set()
-        await asyncio.Event().wait()
-        raise AssertionError
+WAYS = pytest.mark.parametrize("launch", [None, cold], ids=["warm", "cold"])
 
 
-async def test_a_host_that_is_not_there_is_unreachable_and_says_why() -> None:
-    ran = await patch([a_host(**NOWHERE)])
+@WAYS
+async def test_a_host_that_is_not_there_is_unreachable_and_says_why(launch: Launch | None) -> None:
+    ran = await patch([a_host(**NOWHERE)], launch=launch)
     assert ran.only.state == "UNREACHABLE"
     assert "Connection refused" in ran.only.message
     assert ran.only.fence is not None
 
 
-async def test_a_spare_supervisor_runs_one_job_and_a_dead_one_is_replaced() -> None:
-    spare = await spawn_supervisor()
-    assert spare.returncode is None
-
-    def with_spare(job: Job) -> BatchRun:
-        return BatchRun(job, spare)
-
-    for _ in range(2):
-        assert (await patch([a_host(**NOWHERE)], runner=with_spare)).only.state == "UNREACHABLE"
-        assert spare.returncode is not None
-
-
-async def test_a_spare_that_is_never_used_leaves_quietly() -> None:
-    spare = await spawn_supervisor()
-    _, said = await spare.communicate(b"")
-    assert (spare.returncode, said) == (0, b"")
-
-
-async def test_a_supervisor_that_is_killed_leaves_outcomes_and_no_exception() -> None:
+@WAYS
+async def test_a_supervisor_that_is_killed_leaves_outcomes_and_no_exception(launch: Launch | None) -> None:
     waiting = Waiting()
-    async with a_batch([a_host(**NOWHERE), a_host("web-2", **NOWHERE)], waiting) as (ran, reading):
+    async with a_batch([a_host(**NOWHERE), a_host("web-2", **NOWHERE)], waiting, launch) as (ran, reading):
         await waiting.asked.wait()
         assert ran.run.pid
         os.kill(ran.run.pid, signal.SIGKILL)
@@ -68,18 +39,20 @@ async def test_a_supervisor_that_is_killed_leaves_outcomes_and_no_exception() ->
     assert ran.finished.status == "crashed"
 
 
-async def test_leaving_the_block_ends_everything_and_removes_the_directory() -> None:
+@WAYS
+async def test_leaving_the_block_ends_everything_and_removes_the_directory(launch: Launch | None) -> None:
     waiting = Waiting()
-    async with a_batch([a_host(**NOWHERE)], waiting) as (ran, _):
+    async with a_batch([a_host(**NOWHERE)], waiting, launch) as (ran, _):
         await waiting.asked.wait()
         assert processes_of(ran.job.directory)
     await eventually(lambda: not processes_of(ran.job.directory), 2, "the end of every process")
     assert not os.path.exists(ran.job.directory)  # noqa: PTH110
 
 
-async def test_a_cancel_that_nobody_reads_does_not_hang() -> None:
+@WAYS
+async def test_a_cancel_that_nobody_reads_does_not_hang(launch: Launch | None) -> None:
     waiting = Waiting()
-    async with a_batch([a_host(**NOWHERE)], waiting) as (ran, reading):
+    async with a_batch([a_host(**NOWHERE)], waiting, launch) as (ran, reading):
         await waiting.asked.wait()
         reading.cancel()
         await asyncio.wait_for(ran.run.cancel(), 4)
@@ -94,9 +67,9 @@ async def test_a_supervisor_that_cannot_start_began_nothing(monkeypatch: pytest.
     assert isinstance(finished, Finished) and "could not be started" in finished.detail
 
 
-async def test_a_supervisor_that_dies_at_once_says_so_with_its_diagnostics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module.BatchRun, "module", "no_such_module")
-    async with BatchRun(a_job([a_host()], directory="/tmp/vz-none")) as run:
+async def test_a_supervisor_that_dies_at_once_says_so_with_its_diagnostics() -> None:
+    dies = functools.partial(cold, "no_such_module")
+    async with BatchRun(a_job([a_host()], directory="/tmp/vz-none"), dies) as run:
         lines = [line async for line in run]
     assert [line.state for line in lines if isinstance(line, Outcome)] == ["UNKNOWN"]
     assert isinstance(lines[-1], Finished) and "no_such_module" in lines[-1].detail

@@ -58,7 +58,7 @@ class HttpProbe:
     """GET on this host's own 127.0.0.1; no proxy, no redirect followed."""
 
     def __init__(self, probe):
-        self.port, self.path, self.timeout = int(probe["port"]), probe["path"], int(probe["timeout"])
+        self.port, self.path, self.timeout = int(probe["port"]), probe["path"], float(probe["timeout"])
         self.status = int(probe.get("status", 200))
         self.url = f"http://127.0.0.1:{self.port}{self.path}"
 
@@ -86,5 +86,5 @@ class HttpProbe:
             if trouble is None:
                 return None
             if time.time() + PAUSE >= end:
-                return f"health probe {self.url} {trouble} for {self.timeout} s"
+                return f"health probe {self.url} {trouble} for {self.timeout:g} s"
             time.sleep(PAUSE)
