@@ -68,8 +68,6 @@ class Waves:
             if not left or self._over() or (left == left_before and pauses == self._now.pauses):
                 break
             left_before = left
-        if done.of(HostState.SUCCEEDED):
-            await self._probe(wave.number, f"probe the patched hosts of {of}")
         self._now.wave_states[wave.number] = "stopped" if self._over() else "done"
         self._show()
 
@@ -131,6 +129,8 @@ class Waves:
             wait.stop(workflow.now())
         now.wait = None
         self._show()
+        if not step.probing and not now.ending:
+            await self._probe(step.wave, f"probe the hosts of wave {step.wave} before the next")
 
     async def _gate(self, step: GateStep) -> None:
         now = self._now

@@ -116,7 +116,7 @@ class Try:
 
     async def end(self) -> None:
         async with self.database.transaction() as session:
-            await Batches(session).end(self.taken.id, self.taken.attempt, self.kind)
+            await Batches(session).end(self.taken.id, self.taken.attempt)
 
 
 async def counts(database: Database, deployment_id: int, first: int = 0, hosts: int | None = None) -> Counts:

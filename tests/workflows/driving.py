@@ -31,7 +31,8 @@ async def reaches(handle: WorkflowHandle[Any, Any], wanted: DeploymentState, **a
 
 
 async def timer_runs(handle: WorkflowHandle[Any, Any]) -> bool:
-    return (await state(handle))["waits_for"]["until"] is not None
+    waits_for = (await state(handle))["waits_for"]
+    return waits_for is not None and waits_for["until"] is not None
 
 
 async def result(handle: WorkflowHandle[Any, Any]) -> DeploymentResult:

@@ -140,10 +140,13 @@ async def test_rule_3_without_continue_on_error_the_first_failed_host_ends_it(se
     assert world.patched == [0, 1, 2]
 
 
-async def test_a_host_that_falls_ill_after_its_wave_counts_as_failed(serve: Serve, drive: Drive) -> None:
-    world = World(hosts=4, params=Rolling(batch_size="50%", wait_seconds=0), sick=frozenset({1}))
+async def test_a_host_that_falls_ill_during_the_wait_ends_it_before_the_next_wave(serve: Serve, drive: Drive) -> None:
+    world = World(hosts=4, params=Rolling(batch_size="50%", wait_seconds=3600), sick=frozenset({1}))
     async with serve(world):
-        done = await result(await drive.start(REQUEST))
+        handle = await drive.start(REQUEST)
+        await until(lambda: timer_runs(handle), "the timer is started")
+        await drive.forward(handle, 3600)
+        done = await result(handle)
     assert done.state is S.FAILED
     assert world.patched == [0, 1]
 

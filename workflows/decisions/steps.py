@@ -14,13 +14,15 @@ class PatchWave(Contract):
 class WaitStep(Contract):
     """`seconds` of durable time, ended early by a promote that names `wait_id` or nothing.
 
-    `probing`: all patched hosts are probed again and again meanwhile, and a sick one counts as failed.
+    `probing`: all patched hosts are probed again and again meanwhile. At the end those of wave `wave` are probed once:
+    a host that fell ill counts as failed, and may end the deployment before the next wave is taken.
     """
 
     step: Literal["wait"] = "wait"
     wait_id: str
     what: str
     seconds: float
+    wave: int
     probing: bool = False
 
 
@@ -51,7 +53,7 @@ def canary_steps(plan: PlanSummary) -> tuple[Step, ...]:
             steps.append(
                 WaitStep(
                     wait_id=f"monitor-stage-{wave.number}", what=f"the monitoring of {of}",
-                    seconds=plan.monitoring, probing=True,
+                    seconds=plan.monitoring, wave=wave.number, probing=True,
                 )
             )  # fmt: skip
         if not plan.auto_promote:
@@ -70,6 +72,7 @@ def rolling_steps(plan: PlanSummary) -> tuple[Step, ...]:
                     wait_id=f"after-wave-{before}",
                     what=f"the wait after wave {before} of {len(plan.waves)}",
                     seconds=plan.wait_seconds,
+                    wave=before,
                 )
             )
         steps.append(PatchWave(wave=wave))
