@@ -92,7 +92,7 @@ async def _http(port: int, wanted: HttpProbe) -> str | None:
     """Asks until the answer is good or the probe's timeout (seconds) is over; then what the last answer was."""
     loop = asyncio.get_running_loop()
     until = loop.time() + wanted.timeout
-    # verify=False: this is plain HTTP inside the SSH session, and loading the machine's certificates costs 30 ms a host.
+    # verify=False: this is plain HTTP inside the SSH session, and loading certificates would cost 30 ms a host.
     async with httpx.AsyncClient(timeout=wanted.timeout, trust_env=False, verify=False) as client:
         while True:
             try:

@@ -1,20 +1,21 @@
-"""Following a deployment: the ledger twice a second, and beside it what the workflow itself says it waits for."""
+"""Following a deployment: the ledger at each event, and beside it what the workflow itself says it waits for."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from activities.database.events import Event
-from activities.database.views import DeploymentView, HostLine
+from activities.database.views import DeploymentView, HostLine, LogLine
 from starter.connection import Where
 from starter.errors import NoResult
-from starter.ledger import EVENTS_AT_ONCE, Ledger
+from starter.ledger import Ledger
 from workflows.contracts.errors import LedgerUnavailable, VulnzeroError
 from workflows.contracts.names import workflow_id
 from workflows.contracts.status import Status
 
-LOOK_SECONDS = 0.5
+# Durations go on where nothing happens; where much happens, a fleet's events must not become as many looks.
+LOOK_SECONDS = 1.0
+AT_MOST_EVERY_SECONDS = 0.2
 ASK_SECONDS = 1.0
 _LOOKS_UNTIL_LOST = 5  # a workflow closes its row before it ends, but the two are not read at the same moment
 
@@ -25,7 +26,7 @@ class Snapshot:
 
     view: DeploymentView
     hosts: Sequence[HostLine]
-    events: Sequence[Event]
+    events: Sequence[LogLine]
     status: Status | None
     trouble: str
 
@@ -51,32 +52,32 @@ class Follower:
         """
         last = await self._look()
         yield last
+        listener = self._ledger.listener(self._id)
+        pause = AT_MOST_EVERY_SECONDS
         asking = asyncio.create_task(self._keep_asking(last.view.workflow_id or workflow_id(self._id)))
         try:
             while last.view.finished_at is None:
                 if self._closed_in_temporal >= _LOOKS_UNTIL_LOST:
                     raise NoResult(self._id, self._how)
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(pause)
                 try:
-                    last = await self._look()
+                    await listener.heard(LOOK_SECONDS - AT_MOST_EVERY_SECONDS)
+                    last, pause = await self._look(), AT_MOST_EVERY_SECONDS
                 except LedgerUnavailable as error:
+                    pause = LOOK_SECONDS
                     last = Snapshot(last.view, last.hosts, (), self._status, error.message)
                 yield last
         finally:
             asking.cancel()
             with suppress(asyncio.CancelledError):
                 await asking
+            await listener.close()
 
     async def _look(self) -> Snapshot:
         # The row before its events: a row that is closed has its last event written, so none can be missed.
         view = await self._ledger.deployment(self._id)
         hosts = await self._ledger.hosts(self._id)
-        events = list(await self._ledger.events(self._id, self._offset))
-        while events and len(events) % EVENTS_AT_ONCE == 0:
-            more = await self._ledger.events(self._id, events[-1].offset)
-            if not more:
-                break
-            events.extend(more)
+        events = [line async for line in self._ledger.events(self._id, self._offset)]
         self._offset = events[-1].offset if events else self._offset
         status = self._status if view.finished_at is None else None
         return Snapshot(view, hosts, events, status, self._trouble)

@@ -9,13 +9,15 @@ from workers.settings import Settings
 from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Asset, Patch
 from workflows.contracts.model import Contract
+from workflows.contracts.names import HostState
 from workflows.contracts.plans import PlanHost, Thresholds
 from workflows.contracts.strategies import Rolling
 from workflows.decisions.planning import plan_hash, plan_rolling
 
 
 class HostPreview(Contract):
-    """`wanted` is the version it would get; `version` the one that was last seen, at `seen_at` (None: never seen).
+    """`wanted` is the version it would get; `version` the one that the last run left, in `state` at `seen_at` (None: no
+    run has told one).
 
     `held_by` is the deployment that has the host now, and that this one would wait for."""
 
@@ -24,6 +26,7 @@ class HostPreview(Contract):
     platform: str
     wanted: str
     version: str | None
+    state: HostState | None
     seen_at: datetime | None
     imported_at: datetime
     held_by: int | None

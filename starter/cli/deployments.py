@@ -95,7 +95,7 @@ def _print(
             ("patch", f"{view.patch} ({view.severity}{cves})"),
             ("strategy", ", ".join([view.strategy, *(f"{name} {_short(value)}" for name, value in given)])),
             ("to", view.selection),
-            ("state", out.state(view.state) + (f": {human.plain(view.message)}" if view.message else "")),
+            ("state", out.state(view.state) + (f": {said}" if (said := sentence(view, status)) else "")),
             ("waits for", silence or (waiting(status) if status else "")),
             ("asked by", f"{human.plain(view.requested_by)}, {human.moment(view.created_at)}"),
             ("started", human.moment(view.started_at) if view.started_at else ""),
@@ -129,6 +129,19 @@ def waiting(status: "Status") -> str:
     left = human.duration(wait.remaining_seconds)
     until = f"until {human.clock(wait.until)}" if wait.until else "standing still"
     return f"{human.plain(wait.what)}, {left} left, {until} ({wait.wait_id})"
+
+
+def sentence(view: "DeploymentView", status: "Status | None") -> str:
+    """What the deployment says of itself, without what it waits for where `status` tells that, and better.
+
+    A wait that stands still while paused has another end by now than the one its sentence was made with.
+    """
+    if status is not None and status.waits_for is not None:
+        if view.state == "WAITING":
+            return ""
+        if view.state == "PAUSED":
+            return human.plain(view.message.partition("; it was: ")[0])
+    return human.plain(view.message)
 
 
 def _short(value: object) -> str:

@@ -1,6 +1,7 @@
 """`vulnzero lab`: a practice fleet on this machine."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,13 @@ def status(session: Session) -> None:
 
 
 @click.command("down", epilog=example("vulnzero lab down"))
+@click.option("--yes", is_flag=True, help="do not ask, also while the dev stack runs")
 @speaks
-def down(session: Session) -> None:
+def down(yes: bool, session: Session) -> None:
     """Remove the fleet without a trace. The inventory keeps its records."""
     fleet = _fleet()
+    if not yes:
+        _ask_while_stack_runs()
     with _lab_errors():
         fleet.down(session.out.note)
     if session.out.is_json:
@@ -84,6 +88,19 @@ def _fleet() -> "Fleet":
         raise click.UsageError("the practice fleet needs root: use sudo", click.get_current_context())
     place = my_place()
     return Fleet(place.number, place.data)
+
+
+def _ask_while_stack_runs() -> None:
+    """A deployment may have these hosts in hand: to it they would all be lost at once."""
+    from starter.cli.place import my_place
+    from starter.dev.locks import is_held
+
+    if not is_held(my_place().data / "stack.lock"):
+        return
+    trouble = "the dev stack of this fleet runs, and may be patching these hosts"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{trouble}: end it first, or add --yes", click.get_current_context())
+    click.confirm(f"{trouble}. Remove them?", abort=True, err=True)
 
 
 class _lab_errors:

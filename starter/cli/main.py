@@ -47,20 +47,25 @@ class LazyGroup(click.Group):
 
 
 _COMMANDS = {
+    "plan": Entry("plan:plan", "what a deployment would do; touches no host"),
     "deploy": Entry("deploy:deploy", "put a patch on assets"),
     "list": Entry("deployments:list_", "deployments, newest first"),
     "show": Entry("deployments:show", "one deployment: plan, waves, hosts"),
     "watch": Entry("watch:watch", "follow a deployment to its end"),
+    "logs": Entry("logs:logs", "what each host's tasks said, live too"),
     "promote": Entry("verbs:promote", "end the current wait of a deployment"),
     "pause": Entry("verbs:pause", "start nothing new; hosts in hand finish"),
     "resume": Entry("verbs:resume", "go on after a pause"),
     "cancel": Entry("verbs:cancel", "end a deployment; hosts in hand finish"),
+    "check": Entry("check:check", "can the assets be reached?"),
+    "inventory": Entry("inventory:inventory", "assets as an inventory for Ansible itself"),
     "asset": Entry("assets:asset", "import, list and show machines"),
     "patch": Entry("patches:patch", "import, list and show patches"),
     "db": Entry("database:db", "bring the database up to date"),
     "worker": Entry("worker:worker", "run a worker"),
     "dev": Entry("dev:dev", "run the whole stack on this machine"),
     "lab": Entry("lab:lab", "a practice fleet on this machine"),
+    "completion": Entry("completion:completion", "make the shell complete commands and options"),
 }
 
 root = LazyGroup(

@@ -51,7 +51,10 @@ class Output:
         click.echo(text, err=True)
 
     def state(self, state: str) -> str:
-        return click.style(state, fg=_COLOURS[state]) if self.colour and state in _COLOURS else state
+        return self.styled(state, _COLOURS.get(state))
+
+    def styled(self, text: str, colour: str | None) -> str:
+        return click.style(text, fg=colour) if self.colour and colour else text
 
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Label and value, aligned; empty values are left out."""

@@ -9,7 +9,7 @@ from starter.cli.deployments import waiting
 from starter.cli.human import clock, plain
 
 if TYPE_CHECKING:
-    from activities.database.events import Event
+    from activities.database.views import LogLine
     from starter.follow import Snapshot
 
 SILENCE_SECONDS = 10.0  # CI systems end jobs that say nothing, and a person wonders
@@ -35,12 +35,12 @@ class Lines:
         return iter(lines)
 
 
-def is_told(event: "Event") -> bool:
+def is_told(event: "LogLine") -> bool:
     """Ansible's tasks are for the logs: beside the host's own states they say everything twice."""
     return event.kind != "task"
 
 
-def event_line(event: "Event") -> str:
+def event_line(event: "LogLine") -> str:
     """Time, then what happened; a host's event begins with its name and state."""
     state = (event.data or {}).get("state")
     if event.host is None:

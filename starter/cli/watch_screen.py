@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from starter.cli.deployments import sentence
 from starter.cli.human import clock, duration, in_order, plain, tally
 from starter.cli.watch_lines import event_line, is_told
 from workflows.contracts.names import HostState
 
 if TYPE_CHECKING:
-    from activities.database.events import Event
-    from activities.database.views import HostLine, WaveLine
+    from activities.database.views import HostLine, LogLine, WaveLine
     from starter.follow import Snapshot
 
 _STYLES = {
@@ -32,7 +32,7 @@ class Screen:
     """Takes snapshots, and draws the newest one with the last events of all."""
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque(maxlen=30)
+        self._events: deque[LogLine] = deque(maxlen=30)
         self._snapshot: Snapshot | None = None
 
     def take(self, snapshot: "Snapshot") -> None:
@@ -73,13 +73,17 @@ def _head(shown: "Snapshot", width: int, now: datetime) -> list[Text]:
     right = Text.assemble((view.state, _STYLES.get(view.state, "bold")), f" {took}")
     left.truncate(max(width - right.cell_len - 1, 10), overflow="ellipsis")
     left.append(" " * max(width - left.cell_len - right.cell_len, 1))
-    return [left + right, Text(plain(view.message)), _wait_line(shown, now), _progress(shown), _budgets(shown)]
+    asked = Text(f"strategy {view.strategy}, asked for by {plain(view.requested_by)}", style="dim")
+    wait, said = _wait_line(shown, now), Text(sentence(view, shown.status))
+    # One or the other says what it waits for; the line that is free then tells who asked for all this.
+    told = [line for line in (said, wait) if line.plain]
+    return [left + right, *told, *([asked] if len(told) < 2 else []), _progress(shown), _budgets(shown)]
 
 
 def _wait_line(shown: "Snapshot", now: datetime) -> Text:
     status = shown.status
     if status is None or status.waits_for is None:
-        return Text(f"strategy {shown.view.strategy}, asked for by {plain(shown.view.requested_by)}", style="dim")
+        return Text()
     wait = status.waits_for
     if wait.until is None:
         return Text(
@@ -108,9 +112,9 @@ def _budgets(shown: "Snapshot") -> Text:
     lost = counts.of(HostState.UNREACHABLE, HostState.UNKNOWN)
     line = Text("budgets  ")
     for used, limit, what in ((failed, limits.max_failures, "failed"), (lost, limits.max_unreachable, "unreachable")):
-        line.append(f"{used} of {limit} {what}", style="bold red" if used >= limit else "")
+        line.append(f"{what} {used} of {limit}", style="bold red" if used >= limit else "")
         line.append("   ")
-    line.append(f"{counts.of(HostState.RUNNING)} of {limits.max_concurrency} at once")
+    line.append(f"in hand {counts.of(HostState.RUNNING)} of {limits.max_concurrency}")
     return line
 
 

@@ -133,7 +133,9 @@ def _insist(owner: str, number: int, holder: str | None, root: Path) -> int:
         return _write(owner + ASKED, number, root)
     if _is_gone(holder) and not _runs(root, number):
         return _reuse(owner + ASKED, number, root)
-    raise StackError(f"stack number {number} belongs to {holder.removesuffix(ASKED)}: set VULNZERO_NUMBER to another, or unset it")
+    raise StackError(
+        f"stack number {number} belongs to {holder.removesuffix(ASKED)}: set VULNZERO_NUMBER to another, or unset it"
+    )
 
 
 def _runs(root: Path, number: int) -> bool:

@@ -31,7 +31,9 @@ def _asset(plan: FleetPlan, index: int, host_key: str, private_key: Path) -> dic
         "labels": {"env": "lab", "zone": host.zone, "rack": host.rack, "service": PACKAGE},
         "host_key": host_key,
         "credential": f"file:{private_key}",
-        "services": [{"name": PACKAGE, "probe": {"type": "http", "port": HEALTH_PORT, "path": HEALTH_PATH, "timeout": 10}}],
+        "services": [
+            {"name": PACKAGE, "probe": {"type": "http", "port": HEALTH_PORT, "path": HEALTH_PATH, "timeout": 10}}
+        ],
     }
 
 

@@ -66,7 +66,7 @@ async def test_the_verbs_steer_it_and_say_what_they_did(
         assert (await deployment.result()).success
         with pytest.raises(Refused, match="pause refused: the deployment is closed as SUCCEEDED"):
             await deployment.pause()
-    told = [event.message for event in await client.ledger.events(deployment.id) if event.kind == "verb"]
+    told = [event.message async for event in client.ledger.events(deployment.id) if event.kind == "verb"]
     assert any(line.startswith("pause by ada (lunch)") for line in told)
     assert any(line.startswith("promote by ada (looks good)") for line in told)
 

@@ -3,8 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from activities.database.events import Event
-from activities.database.views import DeploymentView, HostLine, WaveLine
+from activities.database.views import DeploymentView, HostLine, LogLine, WaveLine
 from starter.follow import Snapshot
 from workflows.contracts.names import DeploymentState, HostState, OnFailure
 from workflows.contracts.plans import Thresholds
@@ -46,7 +45,7 @@ def snapshot(
     hosts: list[HostLine],
     state: DeploymentState = DeploymentState.RUNNING,
     message: str = "wave 3 of 10: 4 hosts",
-    events: tuple[Event, ...] = (),
+    events: tuple[LogLine, ...] = (),
     waits_for: Waiting | None = None,
     trouble: str = "",
     finished: bool = False,
@@ -73,10 +72,10 @@ def snapshot(
     return Snapshot(view, hosts, events, status, trouble)
 
 
-def events(number: int) -> tuple[Event, ...]:
+def events(number: int) -> tuple[LogLine, ...]:
     return tuple(
-        Event(
-            offset=index, at=NOW - timedelta(seconds=number - index), kind="host", asset_id=index,
+        LogLine(
+            offset=index, at=NOW - timedelta(seconds=number - index), kind="host",
             host=f"web{index:03d}", message="acme-healthd is at 1.0.1", data={"state": "SUCCEEDED"},
         )
         for index in range(1, number + 1)

@@ -7,61 +7,22 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from activities.database.session import Database
-from starter.cli.exits import run
 from starter.cli.main import root
 from starter.client import DeploymentClient
 from starter.dev.temporal import Temporal
-from tests.starter.cli.simulated import PATCH, Hosts, assets, serving
-
-Vulnzero = Callable[..., tuple[int, str, str]]
-NOWHERE = "postgresql://postgres@127.0.0.1:1/none"
-
-
-@pytest.fixture
-def vulnzero(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vulnzero:
-    """Runs a command; answers exit code, standard output and standard error."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = run(root, arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[str, str]:
-    """An asset and a patch file."""
-    machines, patches = tmp_path / "assets.json", tmp_path / "patches.json"
-    machines.write_text(json.dumps({"assets": [one.model_dump(mode="json") for one in assets(3)]}))
-    patches.write_text(json.dumps({"patches": [PATCH.model_dump(mode="json")]}))
-    return str(machines), str(patches)
+from tests.starter.cli.conftest import Vulnzero
+from tests.starter.cli.simulated import Hosts, serving
 
 
 def test_importing_twice_changes_nothing(vulnzero: Vulnzero, files: tuple[str, str]) -> None:
     assert vulnzero("asset", "import", files[0])[1] == "assets: 3 new, 0 changed, 0 as before\n"
     assert vulnzero("asset", "import", files[0])[1] == "assets: 0 new, 0 changed, 3 as before\n"
     assert json.loads(vulnzero("patch", "import", files[1], "-o", "json")[1])["created"] == 1
-
-
-def test_one_wrong_record_imports_none(vulnzero: Vulnzero, tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    records = [one.model_dump(mode="json") for one in assets(3)]
-    records[2]["name"] = "h[1:3]"
-    path.write_text(json.dumps({"assets": records}))
-    code, out, err = vulnzero("asset", "import", str(path))
-    assert (code, out) == (2, "")
-    assert re.match(r"error: .*a\.json:1:\d+: assets\[2\]\.name: 'h\[1:3\]' is no host name", err)
-    assert vulnzero("asset", "list", "-o", "json")[1] == "[]\n"
 
 
 def test_lists_are_arrays_and_single_things_objects(vulnzero: Vulnzero, files: tuple[str, str]) -> None:
@@ -81,34 +42,6 @@ def test_columns_are_aligned(vulnzero: Vulnzero, files: tuple[str, str]) -> None
     assert len({line.index("debian") for line in lines[1:]} | {lines[0].index("PLATFORM")}) == 1
 
 
-@pytest.mark.parametrize("size", ["0", "1", "1.0", "1.5", "abc", "-20%", "0 hosts"])
-def test_a_size_that_is_no_size_says_what_to_write(vulnzero: Vulnzero, size: str) -> None:
-    code, _, err = vulnzero("deploy", "acme-1.0.1", "--to", "all", "--yes", f"--batch-size={size}")
-    assert code == 2
-    assert err.startswith("error: batch_size: ")
-    assert "write" in err
-
-
-@pytest.mark.parametrize(
-    ("patch", "selector", "said"),
-    [
-        ("nope", "all", "no patch nope"),
-        ("acme-1.0.1", "env=none", "matches no asset"),
-        ("acme-1.0.1", "", "selector: is empty"),
-        ("acme-1.0.1", "env=(", "cannot read 'env=('"),
-        ("acme-1.0.1", "id=99", "no asset 99"),
-    ],
-)
-def test_a_target_that_is_none_is_refused(
-    vulnzero: Vulnzero, files: tuple[str, str], patch: str, selector: str, said: str
-) -> None:
-    vulnzero("asset", "import", files[0])
-    vulnzero("patch", "import", files[1])
-    code, out, err = vulnzero("deploy", patch, "--to", selector, "--yes")
-    assert (code, out) == (2, "")
-    assert said in err
-
-
 def test_a_plan_that_nobody_can_confirm_needs_yes(vulnzero: Vulnzero) -> None:
     code, _, err = vulnzero("deploy", "acme-1.0.1", "--to", "all")
     assert code == 2
@@ -122,14 +55,6 @@ def test_a_dead_temporal_is_exit_3_and_leaves_no_row(vulnzero: Vulnzero, files: 
     assert code == 3
     assert "Temporal does not answer at 127.0.0.1:1 (TEMPORAL_ADDRESS): connection refused" in err
     assert json.loads(vulnzero("list", "-o", "json")[1]) == []
-
-
-@pytest.mark.parametrize("command", [("list",), ("show", "1"), ("db", "migrate"), ("asset", "list"), ("watch", "1")])
-def test_a_dead_database_is_exit_3_and_one_line(vulnzero: Vulnzero, command: tuple[str, ...]) -> None:
-    code, out, err = vulnzero(*command, "--database-url", NOWHERE)
-    assert (code, out) == (3, "")
-    assert err.startswith("error: the database does not answer: ")
-    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_80_by_24_shows_state_budgets_waves_hosts_and_events() -> None:
     assert lines[0].startswith("deployment 12  acme-healthd-1.0.1 to env=prod,tier!=db")
     assert lines[0].endswith("RUNNING 2 min 5 s")
     assert "7 of 40 done  3 running  1 failed" in text
-    assert "1 of 3 failed   0 of 4 unreachable   3 of 10 at once" in text
+    assert "failed 1 of 3   unreachable 0 of 4   in hand 3 of 10" in text
     assert "> wave 3" in text
     assert "(+ 7 more waves)" in text
     assert lines[-2].endswith("web012 SUCCEEDED: acme-healthd is at 1.0.1")
@@ -64,7 +64,22 @@ def test_hosts_that_do_not_fit_are_a_sum() -> None:
 def test_the_wait_counts_down_to_its_end() -> None:
     wait = Waiting(wait_id="w", what="the wait after wave 1", until=NOW + timedelta(seconds=47), remaining_seconds=47)
     lines = draw(snapshot(fleet(2, 2, 2), state=DeploymentState.WAITING, waits_for=wait))
-    assert lines[2].startswith("waits: the wait after wave 1, 47 s left, until ")
+    assert lines[1].startswith("waits: the wait after wave 1, 47 s left, until ")
+
+
+def test_what_it_waits_for_is_said_once() -> None:
+    wait = Waiting(wait_id="w", what="the wait after wave 1", until=NOW + timedelta(seconds=47), remaining_seconds=47)
+    said = "the wait after wave 1, until 12:00:47 UTC"
+    lines = draw(snapshot(fleet(2, 2, 2), DeploymentState.WAITING, said, waits_for=wait))
+    assert sum("the wait after wave 1" in line for line in lines) == 1
+    assert lines[2] == "strategy RollingDeployment, asked for by ada"
+
+
+def test_a_pause_does_not_repeat_an_end_that_no_longer_holds() -> None:
+    wait = Waiting(wait_id="w", what="the wait after wave 1", until=None, remaining_seconds=12)
+    said = "paused by ada; it was: the wait after wave 1, until 12:00:47 UTC"
+    lines = draw(snapshot(fleet(2, 2, 2), DeploymentState.PAUSED, said, waits_for=wait))
+    assert lines[1:3] == ["paused by ada", "waits: the wait after wave 1, stands still with 12 s left"]
 
 
 def test_a_paused_wait_stands_still() -> None:
