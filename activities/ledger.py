@@ -9,7 +9,6 @@ from activities.database.deployments import Deployments
 from activities.database.inventory import Assets, Patches
 from activities.database.session import Database
 from workflows import ports
-from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Patch
 from workflows.contracts.names import DeploymentState, HostState
 from workflows.contracts.plans import Plan, PlanHost, PlanSummary, Thresholds
@@ -24,7 +23,7 @@ from workflows.contracts.steps import (
     RecordVerb,
     Register,
 )
-from workflows.contracts.strategies import STRATEGIES
+from workflows.contracts.strategies import read_params
 from workflows.decisions.planning import plan_for, plan_hash
 
 
@@ -117,17 +116,7 @@ async def make_plan(
         ]
     else:
         chosen = await assets.select(request.selector or "")
-    for host in chosen:
-        if host.platform not in patch.platforms:
-            known = ", ".join(sorted(patch.platforms))
-            raise InvalidRequest(
-                host.name, f"is {host.platform}, for which patch {patch.name} has no package", f"it has: {known}"
-            )
-    if strategy not in STRATEGIES:
-        raise InvalidRequest("strategy", f"{strategy} is not known", f"known are: {', '.join(STRATEGIES)}")
-    model = STRATEGIES[strategy]
-    fitting = {name: value for name, value in defaults.items() if name in model.model_fields}
-    return plan_for(patch, chosen, model.read(fitting | request.strategy_params, "strategy_params")), chosen
+    return plan_for(patch, chosen, read_params(strategy, request.strategy_params, defaults)), chosen
 
 
 def not_started(counts: Counts) -> Counts:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.model import Contract
 from workflows.contracts.names import OnFailure, WorkflowType
 
@@ -180,3 +181,12 @@ STRATEGIES: dict[str, type[StrategyParams]] = {
     WorkflowType.ROLLING: Rolling,
     WorkflowType.CANARY: Canary,
 }
+
+
+def read_params(workflow_type: str, given: dict[str, Any], defaults: dict[str, Any] | None = None) -> StrategyParams:
+    """The parameters of a strategy: what was given over those `defaults` that the strategy has. Raises InvalidRequest."""
+    if workflow_type not in STRATEGIES:
+        raise InvalidRequest("strategy", f"{workflow_type} is not known", f"known are: {', '.join(STRATEGIES)}")
+    model = STRATEGIES[workflow_type]
+    fitting = {name: value for name, value in (defaults or {}).items() if name in model.model_fields}
+    return model.read(fitting | given, "strategy_params")

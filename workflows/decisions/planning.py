@@ -137,7 +137,8 @@ def plan_rolling(patch: Patch, hosts: Sequence[PlanHost], params: Rolling) -> Pl
 
 
 def plan_for(patch: Patch, hosts: Sequence[PlanHost], params: StrategyParams) -> Plan:
-    """The plan of any strategy: its parameters' type names it."""
+    """The plan of any strategy: its parameters' type names it. Raises InvalidRequest for what does not fit."""
+    _check_platforms(patch, hosts)
     match params:
         case Rolling():
             return plan_rolling(patch, hosts, params)
@@ -146,6 +147,17 @@ def plan_for(patch: Patch, hosts: Sequence[PlanHost], params: StrategyParams) ->
         case AllAtOnce():
             return plan_all_at_once(patch, hosts, params)
     raise InvalidRequest("strategy", f"there is no planner for {type(params).__name__}")
+
+
+def _check_platforms(patch: Patch, hosts: Sequence[PlanHost]) -> None:
+    unfit = [host for host in hosts if host.platform not in patch.platforms]
+    if unfit:
+        more = f", nor for {len(unfit) - 1} more of the chosen hosts" if len(unfit) > 1 else ""
+        raise InvalidRequest(
+            unfit[0].name,
+            f"is {unfit[0].platform}, for which patch {patch.name} has no package{more}",
+            f"it has {', '.join(sorted(patch.platforms))}: leave the others out of the selector",
+        )
 
 
 def plan_hash(plan: Plan) -> str:
