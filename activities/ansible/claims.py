@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Annotated, Literal, Self
@@ -45,12 +46,17 @@ class ClaimServer:
         self._asks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        # The mode must be right from the first moment: anybody who can connect could take a host's claim.
-        old = os.umask(0o177)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._server = await asyncio.start_unix_server(self._accept, self._path, backlog=1024)
-        finally:
-            os.umask(old)
+            listener.bind(self._path)
+            # The mode must be right before anybody can connect, who could take a host's claim. Not by umask: it is the
+            # whole process's, and two servers that start at once would leave the narrow one behind for good.
+            os.chmod(self._path, 0o600)  # noqa: PTH101
+            listener.setblocking(False)
+            self._server = await asyncio.start_unix_server(self._accept, sock=listener, backlog=1024)
+        except BaseException:
+            listener.close()
+            raise
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

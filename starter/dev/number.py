@@ -11,6 +11,9 @@ from starter.dev.errors import StackError
 from starter.dev.locks import exclusive, is_held
 
 FIRST, LAST = 1, 249
+# Others may pass through but not list: PostgreSQL runs as "nobody" and has to reach its own folder, whatever the umask
+# of whoever made it.
+PASSABLE = 0o711
 TESTS = "#tests"
 # Of a number that somebody asked for once: it must not become the checkout's own from then on.
 ASKED = "#asked"
@@ -102,8 +105,9 @@ def allot(owner: str, root: Path | None = None, number: int | None = None) -> in
 
 def _make_root(root: Path) -> None:
     try:
-        # Others may pass through but not list: PostgreSQL runs as "nobody" and has to reach its own folder.
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if not root.exists():
+            root.mkdir(parents=True)
+            root.chmod(PASSABLE)
     except OSError as error:
         raise StackError(f"cannot make {root} ({error.strerror}): make it yourself, or run as its owner") from error
 
@@ -162,7 +166,8 @@ def _reuse(owner: str, number: int, root: Path) -> int:
 
 def _write(owner: str, number: int, root: Path) -> int:
     folder = root / str(number)
-    folder.mkdir(mode=0o711, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(PASSABLE)
     # In one step: half a name would hand the number to somebody else.
     fresh = folder / "owner.new"
     fresh.write_text(owner + "\n")

@@ -35,6 +35,19 @@ async def test_only_the_workers_own_user_may_ask(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+async def test_servers_that_start_at_once_leave_the_processs_umask_as_it_was(tmp_path: Path) -> None:
+    async def answer(_host: str) -> Start | No:
+        return No(reason="x")
+
+    async def one(name: str) -> None:
+        async with ClaimServer(str(tmp_path / name), answer):
+            await ask(tmp_path / name)
+
+    await asyncio.gather(*(one(f"s{number}") for number in range(8)))
+    (tmp_path / "made").mkdir()
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) & 0o700 == 0o700
+
+
 async def test_an_ask_that_fails_is_a_no_and_not_a_wait_for_ever(tmp_path: Path) -> None:
     async def answer(_host: str) -> Start | No:
         raise ConnectionError("the database is away")
