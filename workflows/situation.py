@@ -71,7 +71,10 @@ class Situation:
 
     @property
     def sentence(self) -> str:
-        return f"paused by {self.paused_by}; it was: {self.message}" if self.paused else self.message
+        if not self.paused:
+            return self.message
+        # A wait that stands still has no end to tell; what is left of it is in `wait`.
+        return f"paused by {self.paused_by}; it was: {self.wait.what if self.wait else self.message}"
 
     def count(self, counts: Counts, now: datetime) -> None:
         self.counts, self.as_of = counts, now
@@ -130,7 +133,8 @@ class Situation:
             when = (
                 f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until else f"{status.waits_for.remaining_seconds:.0f} s left"
             )
-            lines += [f"**Waits for** {status.waits_for.what}, {when} (promote `{status.wait_id}`)", ""]
+            how = "resume it first" if self.paused else f"promote `{status.wait_id}` ends it"
+            lines += [f"**Waits for** {status.waits_for.what}, {when} ({how})", ""]
         if status.counts.by_state:
             tally = ", ".join(f"{number} {state}" for state, number in sorted(status.counts.by_state.items()))
             lines += [f"**Hosts** {tally} (as of {status.as_of:%H:%M:%S} UTC)", ""]

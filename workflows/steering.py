@@ -83,7 +83,8 @@ class Steering:
             message = "nothing new starts; hosts in hand finish"
         elif verb is Verb.RESUME:
             now.control = Control.RUN
-            message = f"goes on with: {now.message}"
+            rest = f"{now.wait.what}, {now.wait.left(clock):.0f} s left" if now.wait else now.message
+            message = f"goes on with: {rest}"
         elif verb is Verb.CANCEL:
             if now.cancelling:
                 return "was being cancelled already"

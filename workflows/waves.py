@@ -109,12 +109,12 @@ class Waves:
         """A durable wait that stands still while paused and keeps its remaining time to the second (rule 11)."""
         now = self._now
         wait = now.wait = Wait(wait_id=step.wait_id, what=step.what, remaining=step.seconds, promoted=now.full)
-        until = workflow.now() + timedelta(seconds=step.seconds)
-        await self._enter(DeploymentState.WAITING, f"{step.what}, until {until:%Y-%m-%d %H:%M:%S} UTC")
+        await self._enter(DeploymentState.WAITING, self._until(wait))
         while wait.remaining > 0 and not wait.promoted and not self._over():
             await workflow.wait_condition(lambda: not now.paused)
             if now.ending or wait.promoted:
                 break
+            now.message = self._until(wait)  # a pause has moved the end
             wait.since = workflow.now()
             self._show()
             # An answer of a probe comes between two timers, so nothing but the clock and people end a wait early.
@@ -131,6 +131,11 @@ class Waves:
         self._show()
         if not step.probing and not now.ending:
             await self._probe(step.wave, f"probe the hosts of wave {step.wave} before the next")
+
+    @staticmethod
+    def _until(wait: Wait) -> str:
+        end = workflow.now() + timedelta(seconds=wait.remaining)
+        return f"{wait.what}, until {end:%Y-%m-%d %H:%M:%S} UTC"
 
     async def _gate(self, step: GateStep) -> None:
         now = self._now
