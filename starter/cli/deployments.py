@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from starter.cli import human, tactics
+from starter.cli import human
 from starter.cli.exits import wait_for
 from starter.cli.options import Session, asks_ledger, asks_temporal, example
 
@@ -83,6 +83,8 @@ async def _ask(session: Session, view: "DeploymentView") -> "tuple[Status | None
 def _print(
     session: Session, view: "DeploymentView", hosts: "list[HostLine]", status: "Status | None", silence: str
 ) -> None:
+    from starter.cli import tactics
+
     out, limits, plan = session.out, view.thresholds, "not made yet"
     if view.plan_hash:
         waits = f", {human.duration(view.wait_seconds)} between" if view.wait_seconds else ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from starter.cli import human, tactics
+from starter.cli import human
 from starter.cli.exits import wait_for
 from starter.cli.options import Session, asks_ledger, example
 from starter.cli.strategy import StrategyCommand, parsed, strategy_options
@@ -60,6 +60,8 @@ async def preview_of(ledger: Any, patch: str, selector: str, strategy: "Strategy
 
 def summary(found: "Preview", asked: "StrategyParams") -> list[str]:
     """The head of a plan, in lines; `asked` knows which parameters are not defaults."""
+    from starter.cli import tactics
+
     ends_at, limits = human.limits(found.thresholds)
     patch, hosts, given = found.patch, found.hosts, asked.model_fields_set
     cves = f", {', '.join(patch.cves[:5])}" if patch.cves else ""

@@ -47,7 +47,7 @@ async def _follow(session: Session, deployment_id: int) -> int:
         follower = Follower(ledger, session.where, deployment_id)
         on_screen = sys.stdout.isatty() and sys.stdin.isatty() and not session.out.is_json
         last = await (_on_screen(follower, session) if on_screen else _in_lines(follower, session))
-    _tell_result(session, last)
+    tell_result(session, last)
     return Exit.DONE if last.view.state == "SUCCEEDED" else Exit.NOT_SUCCEEDED
 
 
@@ -80,7 +80,7 @@ async def _on_screen(follower: "Follower", session: Session) -> "Snapshot":
     return snapshot
 
 
-def _tell_result(session: Session, last: "Snapshot") -> None:
+def tell_result(session: Session, last: "Snapshot") -> None:
     view, out = last.view, session.out
     if out.is_json:
         return out.json(view.model_dump(mode="json") | {"hosts": [host.model_dump(mode="json") for host in last.hosts]})

@@ -36,7 +36,8 @@ async def at_gate(client: DeploymentClient) -> Deployment:
     deployment = await client.deploy(1, selector="all", strategy=BY_HAND, requested_by="ada")
 
     async def gated() -> bool:
-        return (await deployment.status()).state is DeploymentState.GATED
+        # By the ledger, which hears of it a moment after the workflow itself.
+        return (await client.ledger.deployment(deployment.id)).state is DeploymentState.GATED
 
     await until(gated, "a gate")
     return deployment
