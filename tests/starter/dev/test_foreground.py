@@ -52,6 +52,8 @@ class Foreground:
                 [sys.executable, "-c", FOREGROUND, str(PAGE), str(place.number), str(place.data), worker, kind],
                 stdout=said,
                 stderr=said,
+                # A suite that runs in the background has SIGINT ignored, and what is ignored stays so for children.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def heard(self, words: str) -> bool:
