@@ -184,7 +184,7 @@ STRATEGIES: dict[str, type[StrategyParams]] = {
 
 
 def read_params(workflow_type: str, given: dict[str, Any], defaults: dict[str, Any] | None = None) -> StrategyParams:
-    """The parameters of a strategy: what was given over those `defaults` that the strategy has. Raises InvalidRequest."""
+    """A strategy's parameters: what was given, over those `defaults` that it has. Raises InvalidRequest."""
     if workflow_type not in STRATEGIES:
         raise InvalidRequest("strategy", f"{workflow_type} is not known", f"known are: {', '.join(STRATEGIES)}")
     model = STRATEGIES[workflow_type]
