@@ -98,7 +98,8 @@ class Steering:
         else:
             assert now.wait is not None and isinstance(argument, PromoteArgument)
             now.wait.promoted, now.full = True, now.full or argument.full
-            message = f"{now.wait.what} is ended, {now.wait.left(clock):.0f} s early"
+            early = f", {now.wait.left(clock):.0f} s early" if now.wait.left(clock) else ""
+            message = f"{now.wait.what} is ended{early}"
         self._show()
         return message
 
