@@ -17,7 +17,7 @@ from activities.database.session import Database, Session
 from activities.story import Story
 from workflows.contracts.errors import LedgerUnavailable, StaleAttempt
 from workflows.contracts.inventory import Asset
-from workflows.contracts.names import HostState
+from workflows.contracts.names import HostState, Kind
 from workflows.decisions.claims import Answer
 
 # How long a claim that has to wait sleeps unless a host of this batch ends first: other workers' hosts count as well.
@@ -29,13 +29,20 @@ class BatchTry:
     """`lost` holds, after a run, the hosts that were claimed and whose end nobody knows."""
 
     def __init__(
-        self, database: Database, taken: Taken, run_dir: Path, launch: Launch, draining: asyncio.Event
+        self,
+        database: Database,
+        taken: Taken,
+        run_dir: Path,
+        launch: Launch,
+        draining: asyncio.Event,
+        kind: Kind = Kind.PATCH,
     ) -> None:
         self._database = database
         self._taken = taken
         self._run_dir = run_dir
         self._launch = launch
         self._draining = draining
+        self._kind = kind
         self._freed = asyncio.Event()
         self._assets: dict[str, Asset] = {}
         self._fences: dict[str, int] = {}
@@ -51,7 +58,7 @@ class BatchTry:
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=f"b{self._taken.id}-", dir=self._run_dir))
         socket = str(directory.with_suffix(".sock"))
-        job = _job(self._taken, assets, directory, socket)
+        job = _job(self._taken, self._kind, assets, directory, socket)
         async with (
             ClaimServer(socket, self._ask),
             Story(self._database, self._taken.deployment_id) as story,
@@ -101,7 +108,7 @@ class BatchTry:
         fence = self._fences.get(outcome.host)
         if fence is None or outcome.state == "NOT_CLAIMED":
             return
-        state = HostState(outcome.state)
+        state = _state(outcome, self._kind)
         if state is HostState.UNREACHABLE and outcome.host in self._again:
             # This run never got in, but the one before it may have: until a look, nobody knows.
             state = HostState.UNKNOWN
@@ -122,23 +129,38 @@ class BatchTry:
         self._freed.set()
 
     def _claims(self, session: Session) -> Claims:
-        return Claims(session, self._taken.deployment_id, self._taken.id, self._taken.attempt)
+        return Claims(session, self._taken.deployment_id, self._taken.id, self._taken.attempt, self._kind)
 
 
-def _job(taken: Taken, assets: Sequence[Asset], directory: Path, socket: str) -> Job:
+def _state(outcome: Outcome, kind: Kind) -> HostState:
+    """The host's state that this outcome means, by the way the host was taken."""
+    if kind is Kind.PATCH:
+        return HostState(outcome.state)
+    if outcome.superseded:
+        return HostState.SUPERSEDED
+    match outcome.state:
+        case "SUCCEEDED" | "SKIPPED":
+            return HostState.ROLLED_BACK
+        case "UNKNOWN":
+            return HostState.UNKNOWN
+    return HostState.ROLLBACK_FAILED
+
+
+def _job(taken: Taken, kind: Kind, assets: Sequence[Asset], directory: Path, socket: str) -> Job:
     return Job(
         batch=f"d{taken.deployment_id}-b{taken.id}-t{taken.attempt}",
         deployment=taken.deployment_id,
         attempt=taken.deployment_attempt,
+        kind=kind.value,
         directory=str(directory),
         claim_socket=socket,
         forks=min(taken.thresholds.max_concurrency, len(assets)),
         host_timeout=taken.thresholds.host_timeout,
-        hosts=tuple(_host(taken, asset) for asset in assets),
+        hosts=tuple(_host(taken, kind, asset) for asset in assets),
     )
 
 
-def _host(taken: Taken, asset: Asset) -> JobHost:
+def _host(taken: Taken, kind: Kind, asset: Asset) -> JobHost:
     package = taken.patch.platforms[asset.platform]
     service = taken.patch.service
     return JobHost(
@@ -150,7 +172,8 @@ def _host(taken: Taken, asset: Asset) -> JobHost:
         credential=asset.credential,
         become=asset.user != "root",
         package=package.package,
-        version=package.version,
+        # What a host goes back to is what it recorded itself, before its first change.
+        version=package.version if kind is Kind.PATCH else None,
         service=service,
         probe=next((each.probe for each in asset.services if each.name == service and each.probe), None),
     )

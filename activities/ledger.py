@@ -9,9 +9,8 @@ from activities.database.deployments import Deployments
 from activities.database.inventory import Assets, Patches
 from activities.database.session import Database
 from workflows import ports
-from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Patch
-from workflows.contracts.names import DeploymentState, HostState, WorkflowType
+from workflows.contracts.names import DeploymentState, HostState
 from workflows.contracts.plans import Plan, PlanHost, PlanSummary, Thresholds
 from workflows.contracts.requests import DeploymentRequest
 from workflows.contracts.steps import (
@@ -24,9 +23,8 @@ from workflows.contracts.steps import (
     RecordVerb,
     Register,
 )
-from workflows.contracts.strategies import Rolling
-from workflows.decisions.planning import plan_hash, plan_rolling
-from workflows.decisions.verdicts import overshoot
+from workflows.contracts.strategies import read_params
+from workflows.decisions.planning import plan_for, plan_hash
 
 
 class LedgerActivities:
@@ -69,6 +67,8 @@ class LedgerActivities:
                 waves=stored["waves"],
                 thresholds=thresholds,
                 wait_seconds=stored["wait_seconds"],
+                monitoring=stored["monitoring"],
+                auto_promote=stored["auto_promote"],
                 notes=stored["notes"],
                 hash=row.plan_hash,
             )
@@ -94,13 +94,12 @@ class LedgerActivities:
             deployments = Deployments(session)
             row = await deployments.close(ask.deployment_id, ask.state, ask.message)
             counts = not_started(await deployments.counts(row.id))
-            limits = Thresholds.model_validate(row.plan["thresholds"]) if row.plan else None
             return DeploymentResult(
                 deployment_id=row.id,
                 state=DeploymentState(row.state),
                 message=row.message,
                 counts=counts,
-                overshoot=overshoot(counts, limits) if limits else 0,
+                overshoot=ask.overshoot,
                 started_at=row.started_at,
                 finished_at=row.finished_at,
             )
@@ -117,17 +116,7 @@ async def make_plan(
         ]
     else:
         chosen = await assets.select(request.selector or "")
-    for host in chosen:
-        if host.platform not in patch.platforms:
-            known = ", ".join(sorted(patch.platforms))
-            raise InvalidRequest(
-                host.name, f"is {host.platform}, for which patch {patch.name} has no package", f"it has: {known}"
-            )
-    match strategy:
-        case WorkflowType.ROLLING:
-            params = Rolling.read(defaults | request.strategy_params, "strategy_params")
-            return plan_rolling(patch, chosen, params), chosen
-    raise InvalidRequest("strategy", f"{strategy} is not known")
+    return plan_for(patch, chosen, read_params(strategy, request.strategy_params, defaults)), chosen
 
 
 def not_started(counts: Counts) -> Counts:

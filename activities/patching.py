@@ -68,7 +68,7 @@ class PatchingActivities:
         draining = asyncio.Event()
         watch = asyncio.create_task(_watch(draining))
         try:
-            batch = BatchTry(self._database, taken, self._run_dir, self._launch, draining)
+            batch = BatchTry(self._database, taken, self._run_dir, self._launch, draining, ask.kind)
             while hosts := await self._remaining(ask, taken):
                 await batch.run(hosts)
                 if not batch.lost or draining.is_set():
@@ -89,8 +89,8 @@ class PatchingActivities:
 
     async def _remaining(self, ask: ApplyBatch, taken: Taken) -> list[Asset]:
         async with self._database.transaction() as session:
-            claims = Claims(session, taken.deployment_id, taken.id, taken.attempt)
-            return [host.asset for host in await claims.remaining(ask.offset, ask.limit)]
+            claims = Claims(session, taken.deployment_id, taken.id, taken.attempt, ask.kind)
+            return [host.asset for host in await claims.remaining(ask.offset, ask.limit, ask.broken_only)]
 
     async def _heed_workflow(self, deployment_id: int) -> None:
         """Brings the workflow's word on control into the ledger, and waits for it as long as it takes."""

@@ -20,8 +20,8 @@ from starter import calls
 from starter.connection import Where
 from starter.errors import NoResult, WorkflowClosed
 from starter.ledger import Ledger
-from starter.words import in_users_words
-from workflows.contracts.errors import InvalidRequest, LedgerUnavailable, Refused, VulnzeroError
+from starter.words import in_users_words, workflow_type
+from workflows.contracts.errors import LedgerUnavailable, Refused, VulnzeroError
 from workflows.contracts.names import Queue, Verb, WorkflowType, workflow_id
 from workflows.contracts.requests import CancelArgument, DeploymentRequest, PromoteArgument, VerbAnswer, VerbArgument
 from workflows.contracts.status import Status
@@ -66,9 +66,15 @@ class Deployment:
         """Where it is and what it waits for. Raises NoWorker, NoAnswer, Refused (Temporal has forgotten it)."""
         return await calls.ask_status(self._client.temporal, self._handle)
 
-    async def promote(self, reason: str = "", by: str | None = None, wait_id: str | None = None) -> VerbAnswer:
-        """Ends the current wait, or `wait_id` alone: a doubled promote then ends nothing more."""
-        return await self._send(Verb.PROMOTE, PromoteArgument(by=by or me(), reason=reason, wait_id=wait_id))
+    async def promote(
+        self, reason: str = "", by: str | None = None, wait_id: str | None = None, full: bool = False
+    ) -> VerbAnswer:
+        """Ends the current wait or gate, or `wait_id` alone: a doubled promote then ends nothing more.
+
+        `full` ends all later ones too.
+        """
+        argument = PromoteArgument(by=by or me(), reason=reason, wait_id=wait_id, full=full)
+        return await self._send(Verb.PROMOTE, argument)
 
     async def pause(self, reason: str = "", by: str | None = None) -> VerbAnswer:
         """Holds what has not started; hosts in hand finish."""
@@ -81,16 +87,28 @@ class Deployment:
         """Hosts in hand finish, the rest is not started."""
         return await self._send(Verb.CANCEL, CancelArgument(by=by or me(), reason=reason))
 
+    async def rollback(self, reason: str = "", by: str | None = None) -> VerbAnswer:
+        """Hosts in hand finish, then every host that this deployment changed goes back to what it ran.
+
+        Of an open deployment only: of a closed one it raises WorkflowClosed, whether or not a worker is there to ask.
+        """
+        await self._refuse_if_closed(Verb.ROLLBACK)
+        return await self._send(Verb.ROLLBACK, VerbArgument(by=by or me(), reason=reason))
+
     async def _send(self, verb: Verb, argument: VerbArgument) -> VerbAnswer:
         """Raises Refused where the state does not allow the verb, NoWorker and NoAnswer where nobody answers."""
         try:
             return await calls.send(self._client.temporal, self._handle, verb, argument)
         except WorkflowClosed:
-            row = await self._client.ledger.deployment(self.id)
-            if row.finished_at is None:
-                raise
-            # The ledger knows how it ended, which Temporal's refusal does not say.
-            raise WorkflowClosed(f"{verb} refused: the deployment is closed as {row.state}") from None
+            await self._refuse_if_closed(verb)
+            raise
+
+    async def _refuse_if_closed(self, verb: Verb) -> None:
+        """The ledger knows how a deployment ended, which Temporal's own refusal does not say."""
+        row = await self._client.ledger.deployment(self.id)
+        if row.finished_at is not None:
+            mend = "this version rolls back open deployments only" if verb is Verb.ROLLBACK else ""
+            raise WorkflowClosed(f"{verb} refused: the deployment is closed as {row.state}", mend) from None
 
 
 class DeploymentClient:
@@ -136,6 +154,8 @@ class DeploymentClient:
     ) -> Deployment:
         """Puts a patch on assets (either `asset_ids` or `selector`); returns as soon as the workflow is started.
 
+        `strategy` is any of workflows.contracts: AllAtOnce, Rolling (the default) or Canary.
+
         The QUEUED row comes first, because its id names the workflow. Where the start then fails, whether refused or
         lost on the way, the row is closed as REJECTED: the caller has been told that it failed, and workers start
         rows that stay QUEUED. If the server did start it after all, nothing is patched: a closed row is refused
@@ -145,6 +165,7 @@ class DeploymentClient:
         Raises UnknownThing, EmptySelection, InvalidRequest; TemporalUnavailable; LedgerUnavailable.
         """
         strategy = strategy or Rolling()
+        kind = workflow_type(strategy)
         request = DeploymentRequest.read(
             {
                 "patch_id": patch_id,
@@ -159,7 +180,6 @@ class DeploymentClient:
             await self.ledger.select(request.selector)
         else:
             await self.ledger.by_ids(request.asset_ids or ())
-        kind = _workflow_type(strategy)
         deployment_id = await self.ledger.enqueue(kind, request)
         await self._start(deployment_id, kind, request, patch.name, reason)
         return Deployment(self, deployment_id, workflow_id(deployment_id))
@@ -212,14 +232,6 @@ def me() -> str:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.geteuid()}"
-
-
-def _workflow_type(strategy: StrategyParams) -> WorkflowType:
-    if isinstance(strategy, Rolling):
-        return strategy.workflow_type
-    raise InvalidRequest(
-        "strategy", f"{type(strategy).__name__} is no strategy", "use one of workflows.contracts, e.g. Rolling()"
-    )
 
 
 def _how(error: WorkflowFailureError) -> str:

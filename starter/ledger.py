@@ -8,7 +8,7 @@ from activities.database.views import DeploymentLine, DeploymentView, HostFact, 
 from starter.choosing import choose
 from workflows.contracts.errors import UnknownThing
 from workflows.contracts.inventory import Asset, AssetSpec, Patch, PatchSpec
-from workflows.contracts.names import DeploymentState, WorkflowType
+from workflows.contracts.names import DeploymentState, HostState, WorkflowType
 from workflows.contracts.requests import DeploymentRequest
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from activities.database.session import Database
 
 EVENTS_AT_ONCE = 1000
+_PUT_BACK = {
+    HostState.ROLLED_BACK: "put back",
+    HostState.ROLLBACK_FAILED: "not put back",
+    HostState.SUPERSEDED: "left alone",
+}
 
 
 class Ledger:
@@ -110,7 +115,21 @@ class Ledger:
         return await self._views.deployment(deployment_id)
 
     async def hosts(self, deployment_id: int) -> list[HostLine]:
-        return await self._views.hosts(deployment_id)
+        """In rollout order. A host that failed and was put back tells of both: its last run knows the latter alone."""
+        hosts = await self._views.hosts(deployment_id)
+        if not any(host.state in _PUT_BACK for host in hosts):
+            return hosts
+        failed = {
+            line.host: line.message
+            async for line in self.events(deployment_id, failed=True)
+            if line.kind == "host" and (line.data or {}).get("state") == HostState.FAILED
+        }
+        return [
+            host.model_copy(update={"message": f"{failed[host.name]}; {_PUT_BACK[host.state]}: {host.message}"})
+            if host.state in _PUT_BACK and host.name in failed
+            else host
+            for host in hosts
+        ]
 
     async def events(
         self, deployment_id: int, after: int = 0, hosts: Sequence[str] = (), failed: bool = False

@@ -4,15 +4,14 @@ from datetime import UTC, datetime
 
 from starter.choosing import choose
 from starter.ledger import Ledger
-from starter.words import in_users_words
+from starter.words import in_users_words, workflow_type
 from workers.settings import Settings
-from workflows.contracts.errors import InvalidRequest
-from workflows.contracts.inventory import Asset, Patch
+from workflows.contracts.inventory import Patch
 from workflows.contracts.model import Contract
 from workflows.contracts.names import HostState
 from workflows.contracts.plans import PlanHost, Thresholds
-from workflows.contracts.strategies import Rolling
-from workflows.decisions.planning import plan_hash, plan_rolling
+from workflows.contracts.strategies import StrategyParams, read_params
+from workflows.decisions.planning import plan_for, plan_hash
 
 
 class HostPreview(Contract):
@@ -50,6 +49,8 @@ class Preview(Contract):
     hash: str
     waves: tuple[WavePreview, ...]
     wait_seconds: float
+    monitoring: float  # seconds
+    auto_promote: bool
     thresholds: Thresholds
     notes: tuple[str, ...]
     left_out: dict[str, int]
@@ -60,17 +61,17 @@ class Preview(Contract):
         return tuple(host for wave in self.waves for host in wave.hosts)
 
 
-async def preview(ledger: Ledger, patch: Patch, selector: str, strategy: Rolling) -> Preview:
+async def preview(ledger: Ledger, patch: Patch, selector: str, strategy: StrategyParams) -> Preview:
     """Raises InvalidRequest for parameters or platforms that cannot be planned with, UnknownThing, EmptySelection."""
-    params = Rolling.read(Settings.load().strategy_defaults | in_users_words(strategy), "strategy_params")
+    kind = workflow_type(strategy)
+    params = read_params(kind, in_users_words(strategy), Settings.load().strategy_defaults)
     choice = choose(selector, await ledger.assets())
-    _check_platforms(patch, choice.chosen)
-    facts = await ledger.facts(patch, choice.chosen)
-    plan = plan_rolling(
+    plan = plan_for(
         patch,
         [PlanHost(asset_id=one.id, name=one.name, platform=one.platform, labels=one.labels) for one in choice.chosen],
         params,
     )
+    facts = await ledger.facts(patch, choice.chosen)
     assets = {asset.id: asset for asset in choice.chosen}
 
     def host(asset_id: int) -> HostPreview:
@@ -82,7 +83,7 @@ async def preview(ledger: Ledger, patch: Patch, selector: str, strategy: Rolling
     return Preview(
         patch=patch,
         selector=selector,
-        strategy=strategy.workflow_type,
+        strategy=kind,
         hash=plan_hash(plan),
         waves=tuple(
             WavePreview(
@@ -91,20 +92,10 @@ async def preview(ledger: Ledger, patch: Patch, selector: str, strategy: Rolling
             for wave in plan.waves
         ),
         wait_seconds=plan.wait_seconds,
+        monitoring=plan.monitoring,
+        auto_promote=plan.auto_promote,
         thresholds=plan.thresholds,
         notes=plan.notes,
         left_out=choice.left_out,
         as_of=datetime.now(UTC),
     )
-
-
-def _check_platforms(patch: Patch, assets: list[Asset]) -> None:
-    unfit = [asset for asset in assets if asset.platform not in patch.platforms]
-    if unfit:
-        more = f", nor for {len(unfit) - 1} more of the chosen hosts" if len(unfit) > 1 else ""
-        known = ", ".join(sorted(patch.platforms))
-        raise InvalidRequest(
-            unfit[0].name,
-            f"is {unfit[0].platform}, for which patch {patch.name} has no package{more}",
-            f"it has {known}: leave the others out of the selector",
-        )

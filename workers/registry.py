@@ -15,10 +15,12 @@ from activities.probing import ProbingActivities
 from workers import run_dirs
 from workers.identity import this_process
 from workers.settings import Settings
+from workflows.all_at_once import AllAtOnceDeployment
+from workflows.canary import CanaryDeployment
 from workflows.contracts.names import Queue
 from workflows.rolling import RollingDeployment
 
-WORKFLOWS = (RollingDeployment,)
+WORKFLOWS = (AllAtOnceDeployment, RollingDeployment, CanaryDeployment)
 
 
 def runner() -> SandboxedWorkflowRunner:

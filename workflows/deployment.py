@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         STATUS_QUERY,
         DeploymentState,
         HostState,
+        OnFailure,
         Verb,
     )
     from workflows.contracts.plans import PlanSummary
@@ -35,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.strategies import StrategyParams
     from workflows.decisions.claims import spent_budget
     from workflows.decisions.steps import Step
-    from workflows.decisions.verdicts import final_state
+    from workflows.decisions.verdicts import final_state, overshoot, why_stopped
     from workflows.situation import Situation
     from workflows.steering import Steering
     from workflows.waves import Waves
@@ -111,15 +112,37 @@ class Deployment:
         self._now.count(checked.counts, workflow.now())
         if spent_budget(checked.counts, self._now.plan.thresholds):
             return await self._close(DeploymentState.REJECTED, f"{checked.message}; no host was changed")
-        await Waves(self._now, self._enter, self._show).run(steps(self._now.plan))
-        if self._now.counts.of(HostState.SUCCEEDED):
-            await self._validate(ref)
+        waves = Waves(self._now, self._enter, self._show)
+        await waves.run(steps(self._now.plan))
+        await self._validate(ref)
+        await self._put_right(waves)
         return await self._close(*self._result())
+
+    async def _put_right(self, waves: Waves) -> None:
+        """What follows a spent budget, and a rollback that somebody asked for (rule 9)."""
+        now = self._now
+        assert now.plan is not None
+        now.spent = why_stopped(now.counts, now.plan.thresholds)
+        now.overshoot = overshoot(now.counts, now.plan.thresholds) if now.spent else 0
+        policy = now.plan.thresholds.on_failure
+        if now.spent and not now.ending and policy is OnFailure.PAUSE:
+            now.deciding = True
+            await self._enter(DeploymentState.PAUSED, f"{now.spent}: choose rollback or cancel")
+            await workflow.wait_condition(lambda: now.ending)
+            now.deciding = False
+        elif now.spent and not now.ending and policy is OnFailure.ROLLBACK_FAILED:
+            now.undone = OnFailure.ROLLBACK_FAILED
+            await waves.roll_back(broken_only=True)
+        elif now.spent and not now.ending and policy is OnFailure.ROLLBACK:
+            now.undo = True
+        if now.undo:
+            now.undone = OnFailure.ROLLBACK
+            await waves.roll_back(broken_only=False)
 
     async def _admitted(self, ref: DeploymentRef) -> bool:
         """Waits for a slot and the leases of all hosts; False where it was cancelled first."""
         patience = 1.0
-        while not self._now.cancelling:
+        while not self._now.ending:
             await self._steering.while_paused()
             admission = await ports.ADMIT.call(ref, "ask for a slot and the leases of all hosts")
             if admission.granted:
@@ -127,7 +150,7 @@ class Deployment:
             await self._enter(DeploymentState.QUEUED, f"waits: {admission.reason}")
             try:
                 await workflow.wait_condition(
-                    lambda: self._now.cancelling, timeout=timedelta(seconds=patience),
+                    lambda: self._now.ending, timeout=timedelta(seconds=patience),
                     timeout_summary=f"queued: {admission.reason}",
                 )  # fmt: skip
             except TimeoutError:
@@ -136,6 +159,8 @@ class Deployment:
 
     async def _validate(self, ref: DeploymentRef) -> None:
         await self._steering.while_paused()
+        if self._now.undo or not self._now.counts.of(HostState.SUCCEEDED):
+            return
         await self._enter(DeploymentState.VALIDATING, "probing every patched host once more")
         probed = await ports.PROBE_WAVE.call(ProbeWave(deployment_id=ref.deployment_id), "probe all patched hosts")
         self._now.count(probed.deployment, workflow.now())
@@ -144,7 +169,8 @@ class Deployment:
         if not self._now.counts.by_state:
             return DeploymentState.CANCELLED, "cancelled before anything was started"
         assert self._now.plan is not None
-        return final_state(self._now.counts, self._now.plan.thresholds, self._now.cancelling)
+        now = self._now
+        return final_state(now.counts, self._now.plan.thresholds, now.cancelling, now.spent, now.undone)
 
     async def _enter(self, phase: DeploymentState, message: str) -> None:
         """Moves to a phase: in memory at once, then in the ledger."""
@@ -167,7 +193,13 @@ class Deployment:
         assert self._now.deployment_id is not None
         async with self._ledger:
             return await ports.CLOSE.call(
-                Close(deployment_id=self._now.deployment_id, state=state, message=message), f"{state}: {message}"[:200]
+                Close(
+                    deployment_id=self._now.deployment_id,
+                    state=state,
+                    message=message,
+                    overshoot=self._now.overshoot,
+                ),
+                f"{state}: {message}"[:200],
             )
 
     def _index(self, plan: PlanSummary) -> None:
@@ -214,6 +246,10 @@ class Deployment:
     async def cancel(self, raw: Any = None) -> VerbAnswer:
         return await self._steering.update(Verb.CANCEL, raw)
 
+    @workflow.update(name=Verb.ROLLBACK)
+    async def rollback(self, raw: Any = None) -> VerbAnswer:
+        return await self._steering.update(Verb.ROLLBACK, raw)
+
     @promote.validator
     def _may_promote(self, raw: Any = None) -> None:
         self._check(Verb.PROMOTE, raw)
@@ -230,6 +266,10 @@ class Deployment:
     def _may_cancel(self, raw: Any = None) -> None:
         self._check(Verb.CANCEL, raw)
 
+    @rollback.validator
+    def _may_roll_back(self, raw: Any = None) -> None:
+        self._check(Verb.ROLLBACK, raw)
+
     @workflow.signal(name=Verb.PROMOTE)
     async def promote_signal(self, raw: Any = None) -> None:
         await self._steering.signal(Verb.PROMOTE, raw)
@@ -245,6 +285,10 @@ class Deployment:
     @workflow.signal(name=Verb.CANCEL)
     async def cancel_signal(self, raw: Any = None) -> None:
         await self._steering.signal(Verb.CANCEL, raw)
+
+    @workflow.signal(name=Verb.ROLLBACK)
+    async def rollback_signal(self, raw: Any = None) -> None:
+        await self._steering.signal(Verb.ROLLBACK, raw)
 
     def _check(self, verb: Verb, raw: Any) -> None:
         try:

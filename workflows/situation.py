@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from workflows.contracts.names import Control, DeploymentState
+from workflows.contracts.names import Control, DeploymentState, OnFailure
 from workflows.contracts.plans import PlanSummary
 from workflows.contracts.status import Status, Waiting, WaveStatus
 from workflows.contracts.steps import Counts
@@ -44,10 +44,21 @@ class Situation:
     counts: Counts = field(default_factory=Counts)
     as_of: datetime | None = None
     wait: Wait | None = None
+    undo: bool = False  # somebody asked for a rollback
+    spent: str | None = None  # the budget that ended the patching, as a sentence
+    overshoot: int = 0  # failed hosts beyond the budget
+    undone: OnFailure | None = None  # which hosts were put back
+    deciding: bool = False  # a spent budget waits for a person
+    full: bool = False  # somebody promoted fully: no later wait or gate holds
 
     @property
     def cancelling(self) -> bool:
-        return self.control in (Control.STOP, Control.HALT)
+        return self.control in (Control.STOP, Control.HALT) and not self.undo
+
+    @property
+    def ending(self) -> bool:
+        """No further host is patched: somebody cancelled, or wants everything back."""
+        return self.cancelling or self.undo
 
     @property
     def paused(self) -> bool:
@@ -60,7 +71,10 @@ class Situation:
 
     @property
     def sentence(self) -> str:
-        return f"paused by {self.paused_by}; it was: {self.message}" if self.paused else self.message
+        if not self.paused:
+            return self.message
+        # A wait that stands still has no end to tell; what is left of it is in `wait`.
+        return f"paused by {self.paused_by}; it was: {self.wait.what if self.wait else self.message}"
 
     def count(self, counts: Counts, now: datetime) -> None:
         self.counts, self.as_of = counts, now
@@ -119,7 +133,8 @@ class Situation:
             when = (
                 f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until else f"{status.waits_for.remaining_seconds:.0f} s left"
             )
-            lines += [f"**Waits for** {status.waits_for.what}, {when} (promote `{status.wait_id}`)", ""]
+            how = "resume it first" if self.paused else f"promote `{status.wait_id}` ends it"
+            lines += [f"**Waits for** {status.waits_for.what}, {when} ({how})", ""]
         if status.counts.by_state:
             tally = ", ".join(f"{number} {state}" for state, number in sorted(status.counts.by_state.items()))
             lines += [f"**Hosts** {tally} (as of {status.as_of:%H:%M:%S} UTC)", ""]

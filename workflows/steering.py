@@ -31,7 +31,8 @@ class Steering:
         argument = ARGUMENTS[verb].read(raw, str(verb))
         wanted = argument.wait_id if isinstance(argument, PromoteArgument) else None
         wait_id = self._now.wait.wait_id if self._now.wait else None
-        if why := refusal(verb, self._now.state, self._now.cancelling, wait_id, wanted):
+        now = self._now
+        if why := refusal(verb, now.state, now.cancelling, wait_id, wanted, now.undo, now.deciding):
             raise Refused(f"{verb} refused: {why}")
         return argument
 
@@ -55,7 +56,7 @@ class Steering:
     def cancelled_from_outside(self) -> None:
         """Temporal's own Cancel. The flow carries it out; the claim gate hears of it from the recording task."""
         argument = VerbArgument(by="Temporal cancel")
-        if not self._now.cancelling:
+        if not self._now.ending:
             message = self._apply(Verb.CANCEL, argument)
             self._recordings.append(asyncio.create_task(self._record(Verb.CANCEL, argument, True, message)))
 
@@ -82,16 +83,23 @@ class Steering:
             message = "nothing new starts; hosts in hand finish"
         elif verb is Verb.RESUME:
             now.control = Control.RUN
-            message = f"goes on with: {now.message}"
+            rest = f"{now.wait.what}, {now.wait.left(clock):.0f} s left" if now.wait else now.message
+            message = f"goes on with: {rest}"
         elif verb is Verb.CANCEL:
             if now.cancelling:
                 return "was being cancelled already"
             now.control = Control.STOP
             message = "hosts in hand finish, the rest is not started"
+        elif verb is Verb.ROLLBACK:
+            if now.undo:
+                return "was being rolled back already"
+            now.control, now.undo = Control.STOP, True
+            message = "hosts in hand finish, then every changed host goes back"
         else:
-            assert now.wait is not None
-            now.wait.promoted = True
-            message = f"{now.wait.what} is ended, {now.wait.left(clock):.0f} s early"
+            assert now.wait is not None and isinstance(argument, PromoteArgument)
+            now.wait.promoted, now.full = True, now.full or argument.full
+            early = f", {now.wait.left(clock):.0f} s early" if now.wait.left(clock) else ""
+            message = f"{now.wait.what} is ended{early}"
         self._show()
         return message
 

@@ -45,7 +45,10 @@ Probe = HttpProbe
 
 
 class JobHost(Frozen):
-    """One host of a batch and what is to run on it; `version` is the exact version that the host shall end at."""
+    """One host of a batch and what is to run on it.
+
+    `version` is the exact version that the host shall end at; None for a rollback: the host knows what it ran before.
+    """
 
     name: HostName
     address: Address
@@ -55,7 +58,7 @@ class JobHost(Frozen):
     credential: Credential
     become: bool = False
     package: PackageName
-    version: Version
+    version: Version | None
     service: ServiceName | None = None
     probe: HttpProbe | None = None
 
@@ -84,6 +87,12 @@ class Job(Frozen):
         names = [host.name.lower() for host in self.hosts]
         if len(set(names)) != len(names):
             raise ValueError("host names of a batch must differ in more than case")
+        return self
+
+    @model_validator(mode="after")
+    def _versions(self) -> "Job":
+        if self.kind == "patch" and any(host.version is None for host in self.hosts):
+            raise ValueError("a patch needs a version for each host")
         return self
 
 

@@ -13,10 +13,10 @@ from activities.database.tables import LATEST_RUN, AssetRow, BatchRow, Deploymen
 from workflows.contracts.errors import StaleAttempt
 from workflows.contracts.inventory import Asset
 from workflows.contracts.model import Contract
-from workflows.contracts.names import Control, HostState
+from workflows.contracts.names import Control, HostState, Kind
 from workflows.contracts.plans import Thresholds
 from workflows.contracts.steps import Counts
-from workflows.decisions.claims import Answer, Decision, Host, may_start
+from workflows.decisions.claims import BROKEN, CHANGED, Answer, Decision, Host, may_start
 
 ABANDONED = "ABANDONED"  # of a run, not of a host: a later claim took over
 UNSETTLED = (HostState.RUNNING, HostState.UNKNOWN)
@@ -39,14 +39,17 @@ class BatchHost(Contract):
 class Claims:
     """All claims of one try of one batch."""
 
-    def __init__(self, session: AsyncSession, deployment_id: int, batch_id: int, batch_attempt: int) -> None:
+    def __init__(
+        self, session: AsyncSession, deployment_id: int, batch_id: int, batch_attempt: int, kind: Kind = Kind.PATCH
+    ) -> None:
         self._session = session
         self._deployment_id = deployment_id
         self._batch_id = batch_id
         self._batch_attempt = batch_attempt
+        self._kind = kind
 
-    async def remaining(self, offset: int, limit: int) -> list[BatchHost]:
-        """Hosts of the batch that the ledger does not show finished.
+    async def remaining(self, offset: int, limit: int, broken_only: bool = False) -> list[BatchHost]:
+        """Hosts of the batch that the ledger does not show finished: those that are not patched, or not put back.
 
         Those that an earlier try left in hand come first: they fill the concurrency limit, so a host that waits for
         a free place in front of them would wait for ever. Next come those it lost: they are the likeliest to be half
@@ -63,9 +66,12 @@ class Claims:
             )
             .order_by(PlanHostRow.position)
         )
-        wanted = [(asset, run) for asset, run in rows if run is None or self._left_behind(run, settling=False)]
-        wanted.sort(key=lambda pair: 2 if pair[1] is None else UNSETTLED.index(HostState(pair[1].state)))
-        return [BatchHost(asset=asset_of(asset), left_behind=run is not None) for asset, run in wanted]
+        wanted = [(asset, run) for asset, run in rows if self._wanted(run, broken_only)]
+        wanted.sort(key=lambda pair: self._urgency(pair[1]))
+        return [
+            BatchHost(asset=asset_of(asset), left_behind=run is not None and self._left_behind(run, settling=False))
+            for asset, run in wanted
+        ]
 
     async def claim(self, asset_id: int, settling: bool = False) -> Claim:
         """One short transaction under the deployment's row lock: decide, and write the run where the answer is yes.
@@ -88,12 +94,15 @@ class Claims:
             Thresholds.model_validate(deployment.plan["thresholds"]),
             sum(wave["hosts"] for wave in deployment.plan["waves"]),
             Host(state=HostState(run.state) if run else HostState.PENDING, left_behind=left_behind),
+            self._kind,
         )
         if decision.answer is not Answer.START:
             return Claim(decision=decision)
         if run is not None:
-            run.state, run.latest = ABANDONED, False
-            run.finished_at = await self._session.scalar(select(func.clock_timestamp()))
+            run.latest = False
+            if run.state in UNSETTLED:
+                run.state = ABANDONED
+                run.finished_at = await self._session.scalar(select(func.clock_timestamp()))
             await self._session.flush()
         fence = await self._insert(deployment, asset_id)
         return Claim(decision=decision, fence=fence, again=left_behind)
@@ -126,7 +135,7 @@ class Claims:
     async def _insert(self, deployment: DeploymentRow, asset_id: int) -> int:
         run = HostRunRow(
             deployment_id=deployment.id, asset_id=asset_id, attempt=deployment.attempt, batch_id=self._batch_id,
-            batch_attempt=self._batch_attempt, state=HostState.RUNNING, latest=True,
+            batch_attempt=self._batch_attempt, state=HostState.RUNNING, kind=self._kind, latest=True,
         )  # fmt: skip
         self._session.add(run)
         await self._session.flush()
@@ -152,6 +161,24 @@ class Claims:
             .group_by(HostRunRow.state)
         )
         return Counts(by_state={HostState(state): number for state, number in rows})
+
+    def _wanted(self, run: HostRunRow | None, broken_only: bool) -> bool:
+        if run is None:
+            return self._kind is Kind.PATCH
+        if self._left_behind(run, settling=False):
+            return True
+        return (
+            self._kind is Kind.ROLLBACK and run.state in (BROKEN if broken_only else CHANGED) and not self._tried(run)
+        )
+
+    def _tried(self, run: HostRunRow) -> bool:
+        """This very batch had the host already: one that stayed unknown is not taken again and again."""
+        return run.batch_id == self._batch_id
+
+    def _urgency(self, run: HostRunRow | None) -> int:
+        if run is None or not self._left_behind(run, settling=False):
+            return len(UNSETTLED)
+        return UNSETTLED.index(HostState(run.state))
 
     def _left_behind(self, run: HostRunRow, settling: bool) -> bool:
         mine = run.batch_id == self._batch_id and run.state in UNSETTLED

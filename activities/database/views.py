@@ -135,7 +135,7 @@ where e.deployment_id = %(id)s and e."offset" > %(after)s and (%(hosts)s::text[]
   and (not %(failed)s or e.data ->> 'state' = any(%(bad)s) or e.data ->> 'status' in ('failed', 'unreachable'))
 order by e."offset" limit %(limit)s
 """
-_TROUBLE = (HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
+_TROUBLE = (HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN, HostState.ROLLBACK_FAILED)
 
 
 class Views:

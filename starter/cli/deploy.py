@@ -9,16 +9,17 @@ from starter.cli import human
 from starter.cli.exits import wait_for
 from starter.cli.options import Session, asks_temporal, example
 from starter.cli.output import Output
-from starter.cli.plan import parsed, preview_of, summary
-from starter.cli.strategy import strategy_options
+from starter.cli.plan import preview_of, summary
+from starter.cli.strategy import StrategyCommand, parsed, strategy_options
 
 if TYPE_CHECKING:
     from starter.preview import Preview
-    from workflows.contracts.strategies import Rolling
+    from workflows.contracts.strategies import StrategyParams
 
 
 @click.command(
     "deploy",
+    cls=StrategyCommand,
     epilog=example("vulnzero deploy acme-healthd-1.0.1 --to 'env=prod,tier!=db' --batch-size 20% --watch"),
 )
 @click.argument("patch")
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 def deploy(
     patch: str, selector: str, strategy: str, reason: str, watching: bool, yes: bool, session: Session, **given: Any
 ) -> int:
-    """Put PATCH (id or name) on the assets that SELECTOR names, wave after wave."""
+    """Put PATCH (id or name) on the assets that SELECTOR names, at once or wave after wave."""
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to confirm the plan: add --yes", click.get_current_context())
-    deployment_id = wait_for(_start(session, patch, selector, parsed(given), reason, yes, watching))
+    deployment_id = wait_for(_start(session, patch, selector, parsed(strategy, given), reason, yes, watching))
     if not watching:
         return 0
     from starter.cli.watch import follow
@@ -42,13 +43,13 @@ def deploy(
 
 
 async def _start(
-    session: Session, patch: str, selector: str, strategy: "Rolling", reason: str, yes: bool, watching: bool
+    session: Session, patch: str, selector: str, strategy: "StrategyParams", reason: str, yes: bool, watching: bool
 ) -> int:
     out = session.out
     async with session.ledger() as ledger:
         plan = await preview_of(ledger, patch, selector, strategy)
     if not out.is_json or not yes:
-        for line in summary(plan, strategy.model_fields_set):
+        for line in summary(plan, strategy):
             click.echo(line, err=out.is_json)
     if not yes:
         # On standard error, so that `-o json` keeps standard output to itself.

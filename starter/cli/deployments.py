@@ -11,7 +11,7 @@ from starter.cli.options import Session, asks_ledger, asks_temporal, example
 
 if TYPE_CHECKING:
     from activities.database.views import DeploymentView, HostLine
-    from workflows.contracts.status import Status
+    from workflows.contracts.status import Status, Waiting
 
 _STATUS_SECONDS = 3.0
 
@@ -83,17 +83,19 @@ async def _ask(session: Session, view: "DeploymentView") -> "tuple[Status | None
 def _print(
     session: Session, view: "DeploymentView", hosts: "list[HostLine]", status: "Status | None", silence: str
 ) -> None:
-    given = view.strategy_params.items()
+    from starter.cli import tactics
+
     out, limits, plan = session.out, view.thresholds, "not made yet"
     if view.plan_hash:
-        between = human.duration(view.wait_seconds)
-        plan = f"{human.hosts(view.hosts_total)} in {len(view.waves)} waves, {between} between, {view.plan_hash[:12]}"
+        waits = f", {human.duration(view.wait_seconds)} between" if view.wait_seconds else ""
+        waves = "1 wave" if len(view.waves) == 1 else f"{len(view.waves)} waves"
+        plan = f"{human.hosts(view.hosts_total)} in {waves}{waits}, {view.plan_hash[:12]}"
     cves = f", {', '.join(view.cves)}" if view.cves else ""
     out.fields(
         [
             ("deployment", str(view.id)),
             ("patch", f"{view.patch} ({view.severity}{cves})"),
-            ("strategy", ", ".join([view.strategy, *(f"{name} {_short(value)}" for name, value in given)])),
+            ("strategy", tactics.given(view)),
             ("to", view.selection),
             ("state", out.state(view.state) + (f": {said}" if (said := sentence(view, status)) else "")),
             ("waits for", silence or (waiting(status) if status else "")),
@@ -102,6 +104,7 @@ def _print(
             ("finished", human.moment(view.finished_at) if view.finished_at else ""),
             ("took", _took(view.started_at, view.finished_at) if view.started_at else ""),
             ("plan", plan),
+            *tactics.details(view),
             *(zip(("ends at", "limits"), human.limits(limits), strict=True) if limits else ()),
             *(("note", note) for note in view.notes),
         ]
@@ -122,13 +125,20 @@ def _print(
 
 
 def waiting(status: "Status") -> str:
-    """What a deployment waits for, and until when, in local time."""
+    """What a deployment waits for, and until when, in local time; of a gate, who can end it."""
     wait = status.waits_for
     if wait is None:
         return ""
+    if is_gate(wait):
+        return f"{human.plain(wait.what)}: vulnzero promote {status.deployment_id} ({wait.wait_id})"
     left = human.duration(wait.remaining_seconds)
     until = f"until {human.clock(wait.until)}" if wait.until else "standing still"
     return f"{human.plain(wait.what)}, {left} left, {until} ({wait.wait_id})"
+
+
+def is_gate(wait: "Waiting") -> bool:
+    """No time ends it, paused or not: a wait that stands still has some left."""
+    return wait.until is None and not wait.remaining_seconds
 
 
 def sentence(view: "DeploymentView", status: "Status | None") -> str:
@@ -137,15 +147,11 @@ def sentence(view: "DeploymentView", status: "Status | None") -> str:
     A wait that stands still while paused has another end by now than the one its sentence was made with.
     """
     if status is not None and status.waits_for is not None:
-        if view.state == "WAITING":
+        if view.state in ("WAITING", "GATED"):
             return ""
         if view.state == "PAUSED":
             return human.plain(view.message.partition("; it was: ")[0])
     return human.plain(view.message)
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else human.plain(str(value))
 
 
 def _versions(host: "HostLine") -> str:

@@ -43,16 +43,26 @@ def limits(of: "Thresholds") -> tuple[str, str]:
     )
 
 
-_ORDER = ("SUCCEEDED", "SKIPPED", "RUNNING", "FAILED", "UNREACHABLE", "UNKNOWN", "PENDING", "NOT_STARTED")
+TROUBLE = ("ROLLBACK_FAILED", "FAILED", "UNKNOWN", "UNREACHABLE")  # host states that a person has to look at
+PUT_BACK = ("ROLLED_BACK", "SUPERSEDED")
+_ORDER = (
+    "SUCCEEDED", "SKIPPED", "RUNNING", "FAILED", "ROLLBACK_FAILED", "UNREACHABLE", "UNKNOWN",
+    "ROLLED_BACK", "SUPERSEDED", "PENDING", "NOT_STARTED",
+)  # fmt: skip
 
 
 def in_order(by_state: "Mapping[HostState, int]") -> "list[tuple[HostState, int]]":
-    """Good first, then what runs, what is broken, what is left; a state that is not known here comes last."""
+    """Good first, then what runs, what is broken, what was put back, what is left, what is not known here."""
     return sorted(by_state.items(), key=lambda item: (_ORDER.index(item[0]) if item[0] in _ORDER else 99, item[0]))
 
 
 def tally(by_state: "Mapping[HostState, int]") -> str:
-    return ", ".join(f"{number} {state.lower()}" for state, number in in_order(by_state))
+    return ", ".join(f"{number} {lower(state)}" for state, number in in_order(by_state))
+
+
+def lower(state: str) -> str:
+    """A state inside a sentence."""
+    return state.lower().replace("_", " ")
 
 
 def hosts(number: int) -> str:

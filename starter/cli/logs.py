@@ -13,7 +13,7 @@ from starter.cli.options import Session, asks_ledger, example
 if TYPE_CHECKING:
     from activities.database.views import HostLine, LogLine
 
-_BAD = ("FAILED", "UNREACHABLE", "UNKNOWN", "failed", "unreachable")
+_BAD = (*human.TROUBLE, "failed", "unreachable")
 
 
 @click.command("logs", epilog=example("vulnzero logs 12 --host web-1 --follow"))

@@ -15,10 +15,13 @@ from starter.cli.human import plain
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_COLOURS = {
-    "SUCCEEDED": "green", "SKIPPED": "green", "SUCCEEDED_WITH_FAILURES": "yellow",
-    "FAILED": "red", "UNREACHABLE": "red", "REJECTED": "red", "UNKNOWN": "magenta", "CANCELLED": "yellow",
-    "RUNNING": "cyan", "CHECKING": "cyan", "VALIDATING": "cyan", "WAITING": "blue", "PAUSED": "yellow",
+# Of hosts and deployments. Bold: a person has to look. Words that Rich understands too.
+STYLES = {
+    "SUCCEEDED": "green", "SKIPPED": "green", "SUCCEEDED_WITH_FAILURES": "yellow", "CANCELLED": "yellow",
+    "FAILED": "bold red", "UNREACHABLE": "red", "REJECTED": "bold red", "UNKNOWN": "magenta",
+    "RUNNING": "cyan", "CHECKING": "cyan", "VALIDATING": "cyan", "WAITING": "blue",
+    "PAUSED": "bold yellow", "GATED": "bold yellow", "PENDING": "dim", "NOT_STARTED": "dim",
+    "ROLLING_BACK": "yellow", "ROLLED_BACK": "yellow", "ROLLBACK_FAILED": "bold red", "SUPERSEDED": "magenta",
 }  # fmt: skip
 _NARROWEST = 12  # columns that a last column keeps on a narrow terminal
 
@@ -51,10 +54,15 @@ class Output:
         click.echo(text, err=True)
 
     def state(self, state: str) -> str:
-        return self.styled(state, _COLOURS.get(state))
+        return self.styled(state, STYLES.get(state))
 
-    def styled(self, text: str, colour: str | None) -> str:
-        return click.style(text, fg=colour) if self.colour and colour else text
+    def styled(self, text: str, style: str | None) -> str:
+        """`style` is a colour, "dim", or either behind "bold"."""
+        if not self.colour or not style:
+            return text
+        *_, colour = words = style.split()
+        fg = None if colour == "dim" else colour
+        return click.style(text, fg=fg, bold="bold" in words or None, dim="dim" in words or None)
 
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Label and value, aligned; empty values are left out."""

@@ -1,7 +1,6 @@
 """`vulnzero plan`: what a deployment would do, and what that rests on. `deploy` shows the head of it before it asks."""
 
 from collections import Counter
-from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,16 +8,20 @@ import click
 from starter.cli import human
 from starter.cli.exits import wait_for
 from starter.cli.options import Session, asks_ledger, example
-from starter.cli.strategy import strategy_options, strategy_params
+from starter.cli.strategy import StrategyCommand, parsed, strategy_options
 
 if TYPE_CHECKING:
     from starter.preview import HostPreview, Preview
-    from workflows.contracts.strategies import Rolling
+    from workflows.contracts.strategies import StrategyParams
 
 _WAVES_SHOWN, _HOSTS_SHOWN = 4, 6
 
 
-@click.command("plan", epilog=example("vulnzero plan acme-healthd-1.0.1 --to 'env=prod,tier!=db' --batch-size 20%"))
+@click.command(
+    "plan",
+    cls=StrategyCommand,
+    epilog=example("vulnzero plan acme-healthd-1.0.1 --to env=prod --strategy canary --stages '10%,50%,1'"),
+)
 @click.argument("patch")
 @strategy_options
 @asks_ledger
@@ -28,14 +31,14 @@ def plan(patch: str, selector: str, strategy: str, session: Session, **given: An
     VERSION is what a host's last run left, as the ledger stored it then. The hash names the plan: the deployment has
     the same one, unless the inventory or a worker's defaults differ by then.
     """
+    parameters = parsed(strategy, given)
 
     async def read() -> None:
-        parameters = parsed(given)
         async with session.ledger() as ledger:
             found = await preview_of(ledger, patch, selector, parameters)
         if session.out.is_json:
             return session.out.json(found)
-        for line in summary(found, parameters.model_fields_set):
+        for line in summary(found, parameters):
             session.out.line(line)
         session.out.line()
         rows = [
@@ -49,39 +52,28 @@ def plan(patch: str, selector: str, strategy: str, session: Session, **given: An
     wait_for(read())
 
 
-def parsed(given: dict[str, Any]) -> "Rolling":
-    """Raises InvalidRequest. Read before anything is asked of a server: a typing error must not wait for one."""
-    from workflows.contracts.strategies import Rolling
-
-    return Rolling.read(strategy_params(given), "strategy_params")
-
-
-async def preview_of(ledger: Any, patch: str, selector: str, strategy: "Rolling") -> "Preview":
+async def preview_of(ledger: Any, patch: str, selector: str, strategy: "StrategyParams") -> "Preview":
     from starter.preview import preview
 
     return await preview(ledger, await ledger.patch(patch), selector, strategy)
 
 
-def summary(found: "Preview", given: Set[str]) -> list[str]:
-    """The head of a plan, in lines; `given` are the parameters that are not defaults."""
+def summary(found: "Preview", asked: "StrategyParams") -> list[str]:
+    """The head of a plan, in lines; `asked` knows which parameters are not defaults."""
+    from starter.cli import tactics
+
     ends_at, limits = human.limits(found.thresholds)
-    patch, hosts = found.patch, found.hosts
+    patch, hosts, given = found.patch, found.hosts, asked.model_fields_set
     cves = f", {', '.join(patch.cves[:5])}" if patch.cves else ""
-
-    def default(name: str) -> str:
-        return "" if name in given else " (default)"
-
     pairs = [
         ("patch", f"{patch.name} ({patch.severity}{cves})"),
+        ("strategy", tactics.name(found.strategy)),
         ("to", f"{human.hosts(len(hosts))} ({human.plain(found.selector)})"),
         ("left out", _left_out(found)),
-        (
-            "waves",
-            f"{len(found.waves)}{default('batch_size')}, {human.duration(found.wait_seconds)} between"
-            f"{default('wait_seconds')}: {human.duration(found.wait_seconds * (len(found.waves) - 1))} of waits",
-        ),
+        *tactics.course(found, asked),
         *(("", line) for line in _waves(found)),
         ("ends at", ends_at),
+        ("then", tactics.after_failure(found.thresholds.on_failure, asked)),
         ("limits", limits),
         ("stored", _stored(found)),
         *(("note", f"{number} of them belong to deployment {holder} now: this one would wait for it")
@@ -117,7 +109,7 @@ def _stored(found: "Preview") -> str:
     oldest = min(host.imported_at for host in found.hosts)
     imported = f"imported {_seen(found, oldest)} at the earliest"
     if not seen:
-        return f"no version of any host was seen yet; {imported}"
+        return f"no version was seen yet; {imported}"
     versions = ", ".join(f"{number} at {version}" for version, number in Counter(host.version for host in seen).items())
     unseen = f", {len(found.hosts) - len(seen)} never seen" if len(seen) < len(found.hosts) else ""
     age = _seen(found, min(host.seen_at for host in seen if host.seen_at))

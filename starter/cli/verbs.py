@@ -1,4 +1,4 @@
-"""`vulnzero promote|pause|resume|cancel`: the verbs that steer a deployment."""
+"""`vulnzero promote|pause|resume|cancel|rollback`: the verbs that steer a deployment."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from starter.client import Deployment
 
 
-def _verb(name: str, doc: str, option: Callable[[Any], Any] = lambda command: command) -> click.Command:
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _verb(name: str, why: str, doc: str, *options: _Decorator) -> click.Command:
+    """`why` is the reason in its example."""
+
     @click.argument("deployment_id", metavar="ID", type=click.IntRange(min=1))
     @click.option("--reason", default="", metavar="TEXT", help="why; kept with the deployment")
-    @option
     @asks_temporal
     def command(deployment_id: int, reason: str, session: Session, **more: Any) -> None:
         async def send() -> None:
@@ -30,15 +34,31 @@ def _verb(name: str, doc: str, option: Callable[[Any], Any] = lambda command: co
 
         wait_for(send())
 
-    text = example(f"vulnzero {name} 12 --reason 'the dashboards look good'")
-    return click.command(name, help=doc, epilog=text)(command)
+    decorated: Callable[..., Any] = command
+    for option in reversed(options):
+        decorated = option(decorated)
+    return click.command(name, help=doc, epilog=example(f"vulnzero {name} 12 --reason '{why}'"))(decorated)
 
 
 promote = _verb(
     "promote",
-    "End the current wait of deployment ID. Refused where nothing waits, and while it is paused.",
+    "the dashboards look good",
+    "End the current wait or gate of deployment ID. Refused where nothing waits, and while it is paused.",
     click.option("--wait-id", metavar="ID", help="end this wait only; 'vulnzero show' names the current one"),
+    click.option("--full", is_flag=True, help="end all later waits and gates too"),
 )
-pause = _verb("pause", "Start nothing new in deployment ID; hosts in hand finish, waits stand still.")
-resume = _verb("resume", "Go on with deployment ID after a pause.")
-cancel = _verb("cancel", "End deployment ID: hosts in hand finish, the rest is not started, nothing is rolled back.")
+pause = _verb(
+    "pause", "the database is slow", "Start nothing new in deployment ID; hosts in hand finish, waits stand still."
+)
+resume = _verb("resume", "all is well again", "Go on with deployment ID after a pause.")
+cancel = _verb(
+    "cancel",
+    "the wrong fleet",
+    "End deployment ID: hosts in hand finish, the rest is not started, nothing is rolled back.",
+)
+rollback = _verb(
+    "rollback",
+    "customers see errors",
+    "Take deployment ID back: hosts in hand finish, then every host that it changed gets back what it ran before, the "
+    "last wave first. Only while the deployment is open: a closed one is refused in this version.",
+)

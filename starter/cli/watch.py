@@ -13,6 +13,8 @@ from starter.cli.options import Session, asks_temporal, example
 if TYPE_CHECKING:
     from starter.follow import Follower, Snapshot
 
+_PUT_BACK_SHOWN = 20  # a rollback may be of the whole fleet; what is broken is never cut
+
 
 @click.command("watch", epilog=example("vulnzero watch 12"))
 @click.argument("deployment_id", metavar="ID", type=click.IntRange(min=1))
@@ -45,7 +47,7 @@ async def _follow(session: Session, deployment_id: int) -> int:
         follower = Follower(ledger, session.where, deployment_id)
         on_screen = sys.stdout.isatty() and sys.stdin.isatty() and not session.out.is_json
         last = await (_on_screen(follower, session) if on_screen else _in_lines(follower, session))
-    _tell_result(session, last)
+    tell_result(session, last)
     return Exit.DONE if last.view.state == "SUCCEEDED" else Exit.NOT_SUCCEEDED
 
 
@@ -78,7 +80,7 @@ async def _on_screen(follower: "Follower", session: Session) -> "Snapshot":
     return snapshot
 
 
-def _tell_result(session: Session, last: "Snapshot") -> None:
+def tell_result(session: Session, last: "Snapshot") -> None:
     view, out = last.view, session.out
     if out.is_json:
         return out.json(view.model_dump(mode="json") | {"hosts": [host.model_dump(mode="json") for host in last.hosts]})
@@ -86,8 +88,11 @@ def _tell_result(session: Session, last: "Snapshot") -> None:
     if view.started_at and view.finished_at:
         took = f" in {human.duration((view.finished_at - view.started_at).total_seconds())}"
     out.line(f"deployment {view.id}: {out.state(view.state)}{took}: {human.plain(view.message)}")
-    broken = [host for host in last.hosts if host.state not in ("SUCCEEDED", "SKIPPED", "NOT_STARTED", "PENDING")]
-    if broken:
-        rows = [(host.name, host.wave, host.state.value, host.message) for host in broken]
+    trouble = [host for host in last.hosts if host.state in human.TROUBLE]
+    put_back = [host for host in last.hosts if host.state in human.PUT_BACK]
+    if told := [*trouble, *put_back[:_PUT_BACK_SHOWN]]:
+        rows = [(host.name, host.wave, host.state.value, host.message) for host in told]
         out.table(("HOST", "WAVE", "STATE", "MESSAGE"), rows, state_column=2)
+    if (more := len(put_back) - _PUT_BACK_SHOWN) > 0:
+        out.line(f"and {more} more that were put back: vulnzero show {view.id}")
     return None

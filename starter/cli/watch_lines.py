@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starter.cli.deployments import waiting
 from starter.cli.human import clock, plain
+from workflows.contracts.names import HostState
 
 if TYPE_CHECKING:
     from activities.database.views import LogLine
@@ -52,8 +53,9 @@ def event_line(event: "LogLine") -> str:
 def _sign_of_life(snapshot: "Snapshot") -> str:
     view = snapshot.view
     parts = [f"still {view.state}", f"{view.hosts_done} of {view.hosts_total} hosts done"]
-    if running := view.counts.by_state.get("RUNNING"):  # type: ignore[call-overload]
-        parts.append(f"{running} in hand")
+    for state, what in ((HostState.RUNNING, "in hand"), (HostState.ROLLED_BACK, "rolled back")):
+        if number := view.counts.of(state):
+            parts.append(f"{number} {what}")
     if snapshot.status and (wait := waiting(snapshot.status)):
         parts.append(f"waits for {wait}")
     return f"{clock(datetime.now(UTC))}  {', '.join(parts)}"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from starter.cli.deployments import sentence
-from starter.cli.human import clock, duration, in_order, plain, tally
+from starter.cli import tactics
+from starter.cli.deployments import is_gate, sentence
+from starter.cli.human import PUT_BACK, TROUBLE, clock, duration, in_order, lower, plain, tally
+from starter.cli.output import STYLES
 from starter.cli.watch_lines import event_line, is_told
 from workflows.contracts.names import HostState
 
@@ -17,13 +19,8 @@ if TYPE_CHECKING:
     from activities.database.views import HostLine, LogLine, WaveLine
     from starter.follow import Snapshot
 
-_STYLES = {
-    "SUCCEEDED": "green", "SKIPPED": "green", "FAILED": "bold red", "UNREACHABLE": "red", "UNKNOWN": "magenta",
-    "RUNNING": "cyan", "PENDING": "dim", "NOT_STARTED": "dim", "PAUSED": "bold yellow", "WAITING": "blue",
-    "CHECKING": "cyan", "VALIDATING": "cyan", "CANCELLED": "yellow", "REJECTED": "bold red",
-    "SUCCEEDED_WITH_FAILURES": "yellow",
-}  # fmt: skip
-_TROUBLE = (HostState.FAILED, HostState.UNKNOWN, HostState.UNREACHABLE)
+_TROUBLE = tuple(HostState(state) for state in TROUBLE)
+_PUT_BACK = tuple(HostState(state) for state in PUT_BACK)
 _FIXED_LINES = 10  # head, blank lines, column heads, foot
 _BAR = 20
 
@@ -70,10 +67,10 @@ def _head(shown: "Snapshot", width: int, now: datetime) -> list[Text]:
     end = view.finished_at or now
     took = duration((end - (view.started_at or view.created_at)).total_seconds())
     left = Text.assemble((f"deployment {view.id}", "bold"), f"  {view.patch} to {plain(view.selection)}  ")
-    right = Text.assemble((view.state, _STYLES.get(view.state, "bold")), f" {took}")
+    right = Text.assemble((view.state, STYLES.get(view.state, "bold")), f" {took}")
     left.truncate(max(width - right.cell_len - 1, 10), overflow="ellipsis")
     left.append(" " * max(width - left.cell_len - right.cell_len, 1))
-    asked = Text(f"strategy {view.strategy}, asked for by {plain(view.requested_by)}", style="dim")
+    asked = Text(f"{tactics.in_short(view)}; by {plain(view.requested_by)}", style="dim")
     wait, said = _wait_line(shown, now), Text(sentence(view, shown.status))
     # One or the other says what it waits for; the line that is free then tells who asked for all this.
     told = [line for line in (said, wait) if line.plain]
@@ -85,6 +82,8 @@ def _wait_line(shown: "Snapshot", now: datetime) -> Text:
     if status is None or status.waits_for is None:
         return Text()
     wait = status.waits_for
+    if is_gate(wait):
+        return Text(f"waits: {plain(wait.what)}: vulnzero promote {shown.view.id}", style=STYLES["GATED"])
     if wait.until is None:
         return Text(
             f"waits: {plain(wait.what)}, stands still with {duration(wait.remaining_seconds)} left", style="yellow"
@@ -98,9 +97,9 @@ def _progress(shown: "Snapshot") -> Text:
     line = Text("hosts    ")
     line.append_text(_bar(view.counts.by_state, view.hosts_total))
     line.append(f"  {view.hosts_done} of {view.hosts_total} done" if view.hosts_total else "  the plan is not made yet")
-    for state in (HostState.RUNNING, *_TROUBLE):
+    for state in (HostState.RUNNING, *_TROUBLE, *_PUT_BACK):
         if number := view.counts.by_state.get(state):
-            line.append(f"  {number} {state.lower()}", style=_STYLES[state])
+            line.append(f"  {number} {lower(state)}", style=STYLES[state])
     return line
 
 
@@ -121,11 +120,11 @@ def _budgets(shown: "Snapshot") -> Text:
 def _bar(by_state: dict[HostState, int], total: int) -> Text:
     """One cell per share of the hosts; each state that has a host has at least one cell, or it could not be seen."""
     bar = Text()
-    order = (HostState.SUCCEEDED, HostState.SKIPPED, HostState.RUNNING, *_TROUBLE)
+    order = (HostState.SUCCEEDED, HostState.SKIPPED, HostState.RUNNING, *_TROUBLE, *_PUT_BACK)
     for state in order:
         if number := by_state.get(state, 0):
             cells = min(max(number * _BAR // max(total, 1), 1), _BAR - bar.cell_len)
-            bar.append("█" * cells, style=_STYLES[state])
+            bar.append("█" * cells, style=STYLES[state])
     bar.append("░" * (_BAR - bar.cell_len), style="dim")
     return bar
 
@@ -134,7 +133,10 @@ def _waves(waves: "Sequence[WaveLine]", rows: int) -> list[Text]:
     """The wave in hand in the middle; waves before and after it that do not fit become a number."""
     if not waves:
         return [Text("no waves yet", style="dim")]
-    current = next((index for index, wave in enumerate(waves) if not _is_done(wave)), len(waves) - 1)
+    # A rollback begins with the last wave, so the first that is not done may not be the one in hand.
+    in_hand = (index for index, wave in enumerate(waves) if wave.counts.of(HostState.RUNNING))
+    to_come = (index for index, wave in enumerate(waves) if wave.counts.of(HostState.PENDING))
+    current = next(in_hand, next(to_come, len(waves) - 1))
     first = max(0, min(current - rows // 2, len(waves) - rows))
     lines = [_wave(wave, index == current) for index, wave in enumerate(waves)][first : first + rows]
     hidden = len(waves) - len(lines)
@@ -147,25 +149,22 @@ def _wave(wave: "WaveLine", current: bool) -> Text:
     line = Text(f"{'>' if current else ' '} wave {wave.number:<4}", style="bold" if current else "")
     line.append_text(_bar(wave.counts.by_state, wave.hosts))
     for state, number in in_order(wave.counts.by_state):
-        line.append(f"  {number} {state.lower()}", style=_STYLES.get(state, ""))
+        line.append(f"  {number} {lower(state)}", style=STYLES.get(state, ""))
     return line
-
-
-def _is_done(wave: "WaveLine") -> bool:
-    return wave.counts.of(HostState.PENDING, HostState.RUNNING) == 0
 
 
 def _hosts(hosts: "Sequence[HostLine]", rows: int) -> list[Text]:
     """Heads, `rows` lines of hosts at most, and the last of them says what is not shown."""
     chosen = _by_interest(hosts, rows)
     name_width = min(max((len(host.name) for host in chosen), default=4), 30)
-    lines = [Text(f"{'HOST':<{name_width}}  WAVE  {'STATE':<11}  {'FOR':>10}  MESSAGE", style="bold")]
+    state_width = max((len(host.state) for host in chosen), default=9)
+    lines = [Text(f"{'HOST':<{name_width}}  WAVE  {'STATE':<{state_width}}  {'FOR':>10}  MESSAGE", style="bold")]
     if len(hosts) > rows:
         chosen = chosen[: rows - 1]
     for host in chosen:
         name = host.name if len(host.name) <= name_width else host.name[: name_width - 1] + "…"
         line = Text(f"{name:<{name_width}}  {host.wave:>4}  ")
-        line.append(f"{host.state:<11}", style=_STYLES.get(host.state, ""))
+        line.append(f"{host.state:<{state_width}}", style=STYLES.get(host.state, ""))
         line.append(f"  {duration(host.seconds):>10}  {_versions(host)}{plain(host.message)}")
         lines.append(line)
     rest = Counter(host.state for host in hosts) - Counter(host.state for host in chosen)
@@ -180,9 +179,9 @@ def _versions(host: "HostLine") -> str:
 
 def _by_interest(hosts: "Sequence[HostLine]", rows: int) -> "list[HostLine]":
     """Trouble first, but not so much of it that nothing else is seen; then running, newly ended, and those to come."""
-    trouble = [host for host in hosts if host.state in _TROUBLE]
+    trouble = [host for host in hosts if host.state in TROUBLE]
     running = [host for host in hosts if host.state is HostState.RUNNING]
-    ended = [host for host in hosts if host.finished_at is not None and host.state not in _TROUBLE]
+    ended = [host for host in hosts if host.finished_at is not None and host.state not in TROUBLE]
     ended.sort(key=lambda host: host.finished_at.timestamp() if host.finished_at else 0.0, reverse=True)
     waiting = [host for host in hosts if host.state in (HostState.PENDING, HostState.NOT_STARTED)]
     half = max(rows // 2, rows - 1 - len(running))

@@ -11,7 +11,7 @@ from activities.database.inventory import Assets, Patches
 from activities.database.session import Database
 from workflows.contracts.inventory import AssetSpec, Package, PatchSpec
 from workflows.contracts.model import Contract
-from workflows.contracts.names import Control, DeploymentState, HostState, OnFailure, Verb, WorkflowType
+from workflows.contracts.names import Control, DeploymentState, HostState, Kind, OnFailure, Verb, WorkflowType
 from workflows.contracts.plans import Plan, Thresholds, Wave
 from workflows.contracts.requests import DeploymentRequest
 from workflows.contracts.steps import Counts, EnterState, RecordVerb, Register
@@ -86,6 +86,7 @@ class Try:
     def __init__(self, database: Database, taken: Taken) -> None:
         self.database = database
         self.taken = taken
+        self.kind = Kind.PATCH
 
     @classmethod
     async def take(cls, database: Database, deployment_id: int, attempt: int = 1, activity: str = "run/1") -> "Try":
@@ -94,11 +95,11 @@ class Try:
         return cls(database, taken)
 
     def _claims(self, session: Any) -> Claims:
-        return Claims(session, self.taken.deployment_id, self.taken.id, self.taken.attempt)
+        return Claims(session, self.taken.deployment_id, self.taken.id, self.taken.attempt, self.kind)
 
-    async def remaining(self, offset: int = 0, limit: int = 200) -> list[int]:
+    async def remaining(self, offset: int = 0, limit: int = 200, broken_only: bool = False) -> list[int]:
         async with self.database.transaction() as session:
-            return [host.asset.id for host in await self._claims(session).remaining(offset, limit)]
+            return [host.asset.id for host in await self._claims(session).remaining(offset, limit, broken_only)]
 
     async def claim(self, asset_id: int, settling: bool = False) -> Claim:
         async with self.database.transaction() as session:

@@ -78,7 +78,7 @@ async def test_rule_10_the_result_counts_what_was_never_started_and_the_overshoo
     batch = await Try.take(database, deployment.id)
     for fence in [await batch.fence(asset) for asset in deployment.assets[:3]]:
         await batch.settle(fence, HostState.FAILED)
-    ending = Close(deployment_id=deployment.id, state=DeploymentState.FAILED, message="stopped")
+    ending = Close(deployment_id=deployment.id, state=DeploymentState.FAILED, message="stopped", overshoot=2)
     result = await ActivityEnvironment().run(activities(database).close, ending)
     assert result.counts.by_state == {HostState.FAILED: 3, HostState.NOT_STARTED: 3}
     assert (result.overshoot, result.state, result.message) == (2, DeploymentState.FAILED, "stopped")

@@ -22,7 +22,7 @@ from tests.activities.ledger import Frozen, Try, a_deployment, counts, steer
 from tests.support.waiting import until
 from workflows.contracts.errors import StaleAttempt, WorkerDraining
 from workflows.contracts.inventory import Asset
-from workflows.contracts.names import Control, HostState
+from workflows.contracts.names import Control, HostState, Kind
 from workflows.contracts.steps import ApplyBatch, ControlAnswer, WaveCounts
 
 Play = Callable[["Played", Sequence[Asset], bool], Awaitable[None]]
@@ -35,7 +35,13 @@ class Played:
     runs: list[tuple[list[int], bool]]
 
     def __init__(
-        self, database: Database, taken: Taken, run_dir: Path, launch: Launch, draining: asyncio.Event
+        self,
+        database: Database,
+        taken: Taken,
+        run_dir: Path,
+        launch: Launch,
+        draining: asyncio.Event,
+        kind: Kind = Kind.PATCH,
     ) -> None:
         self.batch = Try(database, taken)
         self.draining = draining

@@ -37,7 +37,10 @@ async def test_rule_8_a_broken_version_stops_the_rollout_and_the_rest_is_untouch
     running = await rig.deploy(BROKEN, batch_size="1 host", wait_seconds=0, host_timeout=60)
     done = await running.result(120)
     assert done["state"] == "FAILED"
-    assert done["message"].startswith("stopped: 1 of at most 1 failed hosts; 3 hosts were left untouched")
+    assert done["message"].startswith(
+        "stopped: 1 of at most 1 failed hosts; 1 broken hosts run again what they ran before; "
+        "3 hosts were left untouched"
+    )
     failed = running.rows("select message from host_runs where state = 'FAILED'")
     assert len(failed) == 1
     assert "answered 500" in failed[0][0]

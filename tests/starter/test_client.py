@@ -35,7 +35,7 @@ async def test_a_deployment_runs_from_start_to_result(
     assert all(line.seconds is not None and line.seconds >= 0 for line in lines)
 
 
-async def test_a_failed_host_ends_it_and_the_rest_was_never_started(
+async def test_a_failed_host_ends_it_and_is_put_back_and_the_rest_was_never_started(
     client: DeploymentClient, database: Database
 ) -> None:
     async with serving(client.temporal, database, Hosts(database, frozenset({"web1", "web2", "web3"}))):
@@ -43,7 +43,7 @@ async def test_a_failed_host_ends_it_and_the_rest_was_never_started(
         result = await deployment.result()
     assert result.state is DeploymentState.FAILED
     states = [line.state for line in await client.ledger.hosts(deployment.id)]
-    assert states == [HostState.FAILED, HostState.NOT_STARTED, HostState.NOT_STARTED]
+    assert states == [HostState.ROLLED_BACK, HostState.NOT_STARTED, HostState.NOT_STARTED]
 
 
 async def test_the_verbs_steer_it_and_say_what_they_did(

@@ -150,15 +150,15 @@ class Rig:
             if self.evidence(index).journal or self.fleet.held(index):
                 self.fleet.reset(index)
 
-    async def deploy(self, patch: str = GOOD, **params: Any) -> "Running":
-        """Starts a rolling deployment over all hosts, by a raw Temporal client."""
+    async def deploy(self, patch: str = GOOD, kind: str = "RollingDeployment", **params: Any) -> "Running":
+        """Starts a deployment over all hosts, by a raw Temporal client."""
         client = await self.client()
         with self.sql() as sql:
             row = sql.execute("select id from patches where name = %s", [patch]).fetchone()
         assert row is not None
         request = {"patch_id": row[0], "selector": "all", "strategy_params": params, "requested_by": "test"}
         name = f"test-{datetime.now():%H%M%S%f}"
-        handle = await client.start_workflow("RollingDeployment", request, id=name, task_queue=Queue.WORKFLOWS)
+        handle = await client.start_workflow(kind, request, id=name, task_queue=Queue.WORKFLOWS)
         return Running(self, handle)
 
     def evidence(self, index: int, version: str = "1.0.1") -> Evidence:

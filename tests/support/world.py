@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows import ports
 from workflows.contracts.inventory import Package, Patch
-from workflows.contracts.names import Control, DeploymentState, HostState
+from workflows.contracts.names import Control, DeploymentState, HostState, Kind
 from workflows.contracts.plans import PlanHost, PlanSummary
 from workflows.contracts.steps import (
     Admission,
@@ -29,9 +29,9 @@ from workflows.contracts.steps import (
     Register,
     WaveCounts,
 )
-from workflows.contracts.strategies import Rolling
-from workflows.decisions.claims import Answer, Host, may_start
-from workflows.decisions.planning import plan_hash, plan_rolling
+from workflows.contracts.strategies import Rolling, StrategyParams
+from workflows.decisions.claims import BROKEN, CHANGED, Answer, Host, may_start
+from workflows.decisions.planning import plan_for, plan_hash
 
 PATCH = Patch(
     id=1, name="acme-1.0.1", cves=("CVE-2024-12345",), severity="critical",
@@ -44,10 +44,11 @@ class World:
     """`fails` and `unreachable` are positions in the plan; `admissions` answers ADMIT until one is granted."""
 
     hosts: int = 10
-    params: Rolling = field(default_factory=Rolling)
+    params: StrategyParams = field(default_factory=Rolling)
     fails: frozenset[int] = frozenset()
     unreachable: frozenset[int] = frozenset()
-    sick: frozenset[int] = frozenset()  # patched well, but its probe after the wave is bad
+    sick: frozenset[int] = frozenset()  # patched well, but bad in any probe after the first `sick_after`
+    sick_after: int = 0
     refusals: dict[int, int] = field(default_factory=dict)  # position -> how often its claim is refused at first
     admissions: list[Admission] = field(default_factory=list)
     on_host: Callable[[int], Any] | None = None  # called before each host; may return an awaitable
@@ -55,13 +56,16 @@ class World:
     control: Control = Control.RUN
     entered: list[EnterState] = field(default_factory=list)
     verbs: list[RecordVerb] = field(default_factory=list)
+    stuck: frozenset[int] = frozenset()  # cannot be rolled back
+    rolled_back: list[int] = field(default_factory=list)
+    probes: int = 0
     patched: list[int] = field(default_factory=list)
     closed: Close | None = None
     registered: list[Register] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         hosts = [PlanHost(asset_id=i, name=f"h{i:05}", platform="debian") for i in range(self.hosts)]
-        self.plan = plan_rolling(PATCH, hosts, self.params)
+        self.plan = plan_for(PATCH, hosts, self.params)
 
     def counts(self, first: int = 0, hosts: int | None = None) -> Counts:
         found: dict[HostState, int] = {}
@@ -91,6 +95,8 @@ class World:
             waves=self.plan.waves,
             thresholds=self.plan.thresholds,
             wait_seconds=self.plan.wait_seconds,
+            monitoring=self.plan.monitoring,
+            auto_promote=self.plan.auto_promote,
             notes=self.plan.notes,
             hash=plan_hash(self.plan),
         )
@@ -115,6 +121,8 @@ class World:
 
     @activity.defn(name=ports.APPLY_BATCH.name)
     async def apply_batch(self, ask: ApplyBatch) -> WaveCounts:
+        if ask.kind is Kind.ROLLBACK:
+            return self._rolled_back(ask)
         for position in range(ask.offset, ask.offset + ask.limit):
             if self.refusals.get(position, 0) > 0:
                 self.refusals[position] -= 1
@@ -127,9 +135,19 @@ class World:
                 self.states[position] = HostState.FAILED if position in self.fails else HostState.SUCCEEDED
         return WaveCounts(asked=self.counts(ask.offset, ask.limit), deployment=self.counts())
 
+    def _rolled_back(self, ask: ApplyBatch) -> WaveCounts:
+        for position in range(ask.offset, ask.offset + ask.limit):
+            state = self.states.get(position, HostState.PENDING)
+            if state in (BROKEN if ask.broken_only else CHANGED):
+                self.rolled_back.append(position)
+                stuck = position in self.stuck
+                self.states[position] = HostState.ROLLBACK_FAILED if stuck else HostState.ROLLED_BACK
+        return WaveCounts(asked=self.counts(ask.offset, ask.limit), deployment=self.counts())
+
     @activity.defn(name=ports.PROBE_WAVE.name)
     async def probe_wave(self, ask: ProbeWave) -> WaveCounts:
-        for position in self.sick:
+        self.probes += 1
+        for position in self.sick if self.probes > self.sick_after else ():
             if self.states.get(position) is HostState.SUCCEEDED:
                 self.states[position] = HostState.FAILED
         return WaveCounts(asked=self.counts(), deployment=self.counts())

@@ -73,10 +73,10 @@ class Drive:
         self.client: Client = environment.client
         self._started = 0
 
-    async def start(self, raw: Any = None) -> WorkflowHandle[Any, Any]:
+    async def start(self, raw: Any = None, kind: str = "RollingDeployment") -> WorkflowHandle[Any, Any]:
         self._started += 1
         handle: WorkflowHandle[Any, Any] = await self.client.start_workflow(
-            "RollingDeployment",
+            kind,
             args=[] if raw is None else [raw],
             id=f"test-{id(self)}-{self._started}",
             task_queue=Queue.WORKFLOWS,

@@ -1,5 +1,5 @@
 """What crosses a boundary: frozen models and the names that people and programs rely on."""
 
-from workflows.contracts.strategies import Rolling, Size, StrategyParams
+from workflows.contracts.strategies import AllAtOnce, Canary, Rolling, Size, StrategyParams
 
-__all__ = ["Rolling", "Size", "StrategyParams"]
+__all__ = ["AllAtOnce", "Canary", "Rolling", "Size", "StrategyParams"]

@@ -4,7 +4,9 @@ from enum import StrEnum
 
 
 class WorkflowType(StrEnum):
+    ALL_AT_ONCE = "AllAtOnceDeployment"
     ROLLING = "RollingDeployment"
+    CANARY = "CanaryDeployment"
 
 
 class Queue(StrEnum):
@@ -18,6 +20,7 @@ class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    ROLLBACK = "rollback"
 
 
 class Control(StrEnum):
@@ -35,10 +38,14 @@ class DeploymentState(StrEnum):
     RUNNING = "RUNNING"
     WAITING = "WAITING"
     PAUSED = "PAUSED"
+    GATED = "GATED"
     VALIDATING = "VALIDATING"
+    ROLLING_BACK = "ROLLING_BACK"
     SUCCEEDED = "SUCCEEDED"
     SUCCEEDED_WITH_FAILURES = "SUCCEEDED_WITH_FAILURES"
     FAILED = "FAILED"
+    ROLLED_BACK = "ROLLED_BACK"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
     CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"
 
@@ -52,6 +59,8 @@ RESULTS = frozenset(
         DeploymentState.SUCCEEDED,
         DeploymentState.SUCCEEDED_WITH_FAILURES,
         DeploymentState.FAILED,
+        DeploymentState.ROLLED_BACK,
+        DeploymentState.ROLLBACK_FAILED,
         DeploymentState.CANCELLED,
         DeploymentState.REJECTED,
     }
@@ -66,11 +75,26 @@ class HostState(StrEnum):
     UNREACHABLE = "UNREACHABLE"
     SKIPPED = "SKIPPED"
     UNKNOWN = "UNKNOWN"
+    ROLLED_BACK = "ROLLED_BACK"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+    SUPERSEDED = "SUPERSEDED"
     NOT_STARTED = "NOT_STARTED"
 
 
 class OnFailure(StrEnum):
+    """What follows a spent budget: every changed host goes back, only broken ones do, a person decides, or nothing."""
+
+    ROLLBACK = "rollback"
+    ROLLBACK_FAILED = "rollback_failed"
+    PAUSE = "pause"
     STOP = "stop"
+
+
+class Kind(StrEnum):
+    """Which way a host is taken; the records on the host are kept apart by it."""
+
+    PATCH = "patch"
+    ROLLBACK = "rollback"
 
 
 STATUS_QUERY = "status"

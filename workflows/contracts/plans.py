@@ -45,6 +45,8 @@ class Plan(Contract):
     waves: tuple[Wave, ...]
     thresholds: Thresholds
     wait_seconds: float = 0.0
+    monitoring: float = 0.0  # seconds
+    auto_promote: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -60,5 +62,7 @@ class PlanSummary(Contract):
     waves: tuple[Wave, ...]
     thresholds: Thresholds
     wait_seconds: float
+    monitoring: float = 0.0
+    auto_promote: bool = True
     notes: tuple[str, ...]
     hash: str

@@ -42,9 +42,10 @@ class VerbArgument(Contract):
 
 
 class PromoteArgument(VerbArgument):
-    """`wait_id` names the wait to end; none means the current one, so that a doubled promote ends nothing more."""
+    """`wait_id` names the wait to end; none means the current one. `full` ends all later ones too."""
 
     wait_id: str | None = None
+    full: bool = False
 
 
 class CancelArgument(VerbArgument):
@@ -66,6 +67,7 @@ ARGUMENTS: dict[Verb, type[VerbArgument]] = {
     Verb.PAUSE: VerbArgument,
     Verb.RESUME: VerbArgument,
     Verb.CANCEL: CancelArgument,
+    Verb.ROLLBACK: VerbArgument,
 }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import Field
 
 from workflows.contracts.model import Contract
-from workflows.contracts.names import Control, DeploymentState, HostState, Verb
+from workflows.contracts.names import Control, DeploymentState, HostState, Kind, Verb
 from workflows.contracts.requests import DeploymentRequest
 
 BATCH_LIMIT = 200  # hosts of one Ansible run: beyond it the inventory's own start-up cost shows
@@ -51,12 +51,17 @@ class CheckResult(Contract):
 
 
 class ApplyBatch(Contract):
-    """Hosts `offset` to `offset + limit` of the plan, counted from 0 over all waves."""
+    """Hosts `offset` to `offset + limit` of the plan, counted from 0 over all waves.
+
+    A rollback takes those of them that this deployment changed, or only the broken ones.
+    """
 
     deployment_id: int
     wave: int
     offset: int
     limit: int = Field(le=BATCH_LIMIT)
+    kind: Kind = Kind.PATCH
+    broken_only: bool = False
 
 
 class ProbeWave(Contract):
@@ -106,6 +111,7 @@ class Close(Contract):
     deployment_id: int
     state: DeploymentState
     message: str
+    overshoot: int = 0
 
 
 class ControlAnswer(Contract):

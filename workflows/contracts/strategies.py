@@ -4,8 +4,9 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.model import Contract
 from workflows.contracts.names import OnFailure, WorkflowType
 
@@ -70,7 +71,9 @@ class StrategyParams(Contract):
         default=None, ge=1, description="unreachable hosts that end it; default max(2, 10 %)"
     )
     min_healthy: Size | None = Field(default=None, description="hosts that must stay in service")
-    on_failure: OnFailure = Field(default=OnFailure.STOP, description="what follows a spent budget")
+    on_failure: OnFailure | None = Field(
+        default=None, description="what follows a spent budget: rollback, rollback_failed, pause or stop"
+    )
     host_timeout: int = Field(default=300, ge=1, description="seconds one host may take")
 
     @field_validator("min_healthy", mode="before")
@@ -78,12 +81,81 @@ class StrategyParams(Contract):
     def _min_healthy(cls, value: Any) -> Any:
         return None if value is None else Size.parse(value)
 
-    @field_validator("on_failure", mode="before")
+    @property
+    def after_failure(self) -> OnFailure:
+        """The choice, or the strategy's own (rule 9)."""
+        return self.on_failure or OnFailure.ROLLBACK_FAILED
+
+
+class AllAtOnce(StrategyParams):
+    """Every host as soon as there is a place for it."""
+
+    @property
+    def workflow_type(self) -> WorkflowType:
+        return WorkflowType.ALL_AT_ONCE
+
+
+class Stage(Contract):
+    """How far a canary has come after this stage, all hosts before it included: a size, or a selector."""
+
+    size: Size | None = None
+    selector: str | None = None
+
     @classmethod
-    def _on_failure(cls, value: Any) -> Any:
-        if value in ("rollback", "rollback_failed", "pause"):
-            raise ValueError("only 'stop' is available in this version")
-        return value
+    def parse(cls, value: Any) -> "Stage":
+        """As a Size, but 1 is all hosts (1.0 becomes 1 in many JSON tools); any other words are a selector."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, dict):
+            return cls.model_validate(value)
+        if not isinstance(value, bool) and isinstance(value, int | float) and value == 1:
+            return cls(size=Size(share="1"))
+        if isinstance(value, str) and ("=" in value or " in " in value or "(" in value):
+            return cls(selector=value)
+        return cls(size=Size.parse(value))
+
+    def __str__(self) -> str:
+        return self.selector or str(self.size)
+
+
+class Canary(StrategyParams):
+    """A few hosts first, watched for a while before the next stage is taken."""
+
+    stages: tuple[Stage, ...] = Field(
+        default=(Stage.parse(0.1), Stage.parse(0.5), Stage.parse(1)),
+        min_length=1,
+        description="cumulative: 0.1, '10%', '50 hosts' or a selector ('ring=0'); 1 is all hosts",
+    )
+    monitoring_duration: float = Field(default=900.0, ge=0, description="seconds each stage but the last is watched")
+    auto_promote: bool = Field(default=True, description="false: a person promotes each stage")
+    rollback_on_failure: bool | None = Field(default=None, description="true: on_failure rollback; false: pause")
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError("write a list, e.g. [0.1, 0.5, 1.0]")
+        return tuple(Stage.parse(stage) for stage in value)
+
+    @model_validator(mode="after")
+    def _one_way_to_fail(self) -> "Canary":
+        named = {True: OnFailure.ROLLBACK, False: OnFailure.PAUSE, None: None}[self.rollback_on_failure]
+        if named and self.on_failure and named is not self.on_failure:
+            raise ValueError(
+                f"rollback_on_failure {self.rollback_on_failure} means on_failure {named}, but on_failure is "
+                f"{self.on_failure}: give one of the two"
+            )
+        return self
+
+    @property
+    def after_failure(self) -> OnFailure:
+        if self.rollback_on_failure is False:
+            return OnFailure.PAUSE
+        return self.on_failure or OnFailure.ROLLBACK
+
+    @property
+    def workflow_type(self) -> WorkflowType:
+        return WorkflowType.CANARY
 
 
 class Rolling(StrategyParams):
@@ -102,3 +174,19 @@ class Rolling(StrategyParams):
     @property
     def workflow_type(self) -> WorkflowType:
         return WorkflowType.ROLLING
+
+
+STRATEGIES: dict[str, type[StrategyParams]] = {
+    WorkflowType.ALL_AT_ONCE: AllAtOnce,
+    WorkflowType.ROLLING: Rolling,
+    WorkflowType.CANARY: Canary,
+}
+
+
+def read_params(workflow_type: str, given: dict[str, Any], defaults: dict[str, Any] | None = None) -> StrategyParams:
+    """A strategy's parameters: what was given, over those `defaults` that it has. Raises InvalidRequest."""
+    if workflow_type not in STRATEGIES:
+        raise InvalidRequest("strategy", f"{workflow_type} is not known", f"known are: {', '.join(STRATEGIES)}")
+    model = STRATEGIES[workflow_type]
+    fitting = {name: value for name, value in (defaults or {}).items() if name in model.model_fields}
+    return model.read(fitting | given, "strategy_params")

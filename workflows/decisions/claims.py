@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from workflows.contracts.model import Contract
-from workflows.contracts.names import Control, HostState
+from workflows.contracts.names import Control, HostState, Kind
 from workflows.contracts.plans import Thresholds
 from workflows.contracts.steps import Counts
 
@@ -49,7 +49,14 @@ def spent_budget(counts: Counts, limits: Thresholds) -> str | None:
     return None
 
 
-def may_start(control: Control, counts: Counts, limits: Thresholds, hosts: int, host: Host) -> Decision:
+# What a rollback takes: hosts that this deployment changed, or may have.
+CHANGED = (HostState.SUCCEEDED, HostState.FAILED, HostState.UNKNOWN)
+BROKEN = (HostState.FAILED, HostState.UNKNOWN)
+
+
+def may_start(
+    control: Control, counts: Counts, limits: Thresholds, hosts: int, host: Host, kind: Kind = Kind.PATCH
+) -> Decision:
     """Decides on one host. `counts` are current states over the whole deployment of `hosts` hosts."""
     if control is Control.HALT:
         return _no("the deployment is halted")
@@ -59,17 +66,22 @@ def may_start(control: Control, counts: Counts, limits: Thresholds, hosts: int, 
         # In spite of pause and budget: the dead worker may have left it half patched. A RUNNING one is in hand
         # already; an UNKNOWN one gave its place away when it was lost, and needs a free one.
         return full if host.state is HostState.UNKNOWN and in_hand >= limits.max_concurrency else START
-    if host.state is not HostState.PENDING:
-        return _no(f"the host is {host.state} already")
-    if control is Control.STOP:
-        return _no("the deployment is stopping")
     if control is Control.PAUSE:
         return _no("the deployment is paused")
-    if spent := spent_budget(counts, limits):
-        return _no(f"the failure budget is spent: {spent}")
+    if kind is Kind.PATCH:
+        if host.state is not HostState.PENDING:
+            return _no(f"the host is {host.state} already")
+        if control is Control.STOP:
+            return _no("the deployment is stopping")
+        if spent := spent_budget(counts, limits):
+            return _no(f"the failure budget is spent: {spent}")
+    elif host.state not in CHANGED:
+        return _no(f"the host is {host.state}: there is nothing to undo")
     if in_hand >= limits.max_concurrency:
         return full
-    broken = counts.of(HostState.FAILED, HostState.UNREACHABLE, HostState.UNKNOWN)
+    if host.state in BROKEN:
+        return START  # it serves nobody as it is
+    broken = counts.of(*BROKEN, HostState.UNREACHABLE, HostState.ROLLBACK_FAILED)
     if hosts - broken - in_hand - 1 < limits.min_healthy:
         reason = f"fewer than {limits.min_healthy} hosts would stay in service"
         return Decision(answer=Answer.WAIT, reason=reason) if in_hand else _no(reason)

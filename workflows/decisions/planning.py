@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Patch
 from workflows.contracts.plans import Plan, PlanHost, Thresholds, Wave
-from workflows.contracts.strategies import Rolling, StrategyParams
+from workflows.contracts.strategies import AllAtOnce, Canary, Rolling, StrategyParams
+from workflows.decisions.selectors import parse_selector
 
 DOMAINS = ("zone", "rack", "service")  # failure domains, the widest first
 
@@ -51,7 +52,7 @@ def thresholds(params: StrategyParams, hosts: int, stop_at_first: bool = False) 
         max_concurrency=params.max_concurrency,
         min_healthy=floor,
         host_timeout=params.host_timeout,
-        on_failure=params.on_failure,
+        on_failure=params.after_failure,
     )
 
 
@@ -61,6 +62,58 @@ def waves(hosts: int, size: int) -> tuple[Wave, ...]:
         Wave(number=number, first=first, hosts=min(size, hosts - first))
         for number, first in enumerate(range(0, hosts, size), start=1)
     )
+
+
+def plan_all_at_once(patch: Patch, hosts: Sequence[PlanHost], params: AllAtOnce) -> Plan:
+    ordered = spread(hosts)
+    return Plan(
+        strategy="all-at-once",
+        patch=patch,
+        hosts=tuple(host.asset_id for host in ordered),
+        waves=waves(len(ordered), len(ordered)),
+        thresholds=thresholds(params, len(ordered)),
+    )
+
+
+def plan_canary(patch: Patch, hosts: Sequence[PlanHost], params: Canary) -> Plan:
+    """Stages are cumulative. One that adds no host is dropped; hosts that no stage reaches stay out of the plan."""
+    rest, total = spread(hosts), len(hosts)
+    taken: list[PlanHost] = []
+    cut: list[Wave] = []
+    for stage in params.stages:
+        if stage.selector:
+            chosen = parse_selector(stage.selector)
+            new = [host for host in rest if chosen.matches(host.asset_id, host.labels)]
+        else:
+            assert stage.size is not None
+            new = _first(rest, max(0, stage.size.floored(total) - len(taken)), every_platform=not cut)
+        if new:
+            cut.append(Wave(number=len(cut) + 1, first=len(taken), hosts=len(new)))
+            taken += new
+            rest = [host for host in rest if host not in new]
+    if not taken:
+        raise InvalidRequest("stages", "no stage reaches a host", "the last one may be 1, which is all of them")
+    notes = [f"{len(rest)} of {total} hosts stay out: no stage reaches them"] if rest else []
+    return Plan(
+        strategy="canary",
+        patch=patch,
+        hosts=tuple(host.asset_id for host in taken),
+        waves=tuple(cut),
+        thresholds=thresholds(params, len(taken)),
+        monitoring=params.monitoring_duration,
+        auto_promote=params.auto_promote,
+        notes=tuple(notes),
+    )
+
+
+def _first(hosts: list[PlanHost], number: int, every_platform: bool) -> list[PlanHost]:
+    """The next `number` hosts in rollout order; `every_platform`: one of each platform among them, if they suffice."""
+    if not every_platform:
+        return hosts[:number]
+    seen = {host.platform: host for host in reversed(hosts)}  # the first host of each platform
+    first = sorted(seen.values(), key=hosts.index)[:number]
+    others = [host for host in hosts if host not in first][: number - len(first)]
+    return sorted(first + others, key=hosts.index)
 
 
 def plan_rolling(patch: Patch, hosts: Sequence[PlanHost], params: Rolling) -> Plan:
@@ -81,6 +134,30 @@ def plan_rolling(patch: Patch, hosts: Sequence[PlanHost], params: Rolling) -> Pl
         wait_seconds=params.wait_seconds,
         notes=tuple(notes),
     )
+
+
+def plan_for(patch: Patch, hosts: Sequence[PlanHost], params: StrategyParams) -> Plan:
+    """The plan of any strategy: its parameters' type names it. Raises InvalidRequest for what does not fit."""
+    _check_platforms(patch, hosts)
+    match params:
+        case Rolling():
+            return plan_rolling(patch, hosts, params)
+        case Canary():
+            return plan_canary(patch, hosts, params)
+        case AllAtOnce():
+            return plan_all_at_once(patch, hosts, params)
+    raise InvalidRequest("strategy", f"there is no planner for {type(params).__name__}")
+
+
+def _check_platforms(patch: Patch, hosts: Sequence[PlanHost]) -> None:
+    unfit = [host for host in hosts if host.platform not in patch.platforms]
+    if unfit:
+        more = f", nor for {len(unfit) - 1} more of the chosen hosts" if len(unfit) > 1 else ""
+        raise InvalidRequest(
+            unfit[0].name,
+            f"is {unfit[0].platform}, for which patch {patch.name} has no package{more}",
+            f"it has {', '.join(sorted(patch.platforms))}: leave the others out of the selector",
+        )
 
 
 def plan_hash(plan: Plan) -> str:

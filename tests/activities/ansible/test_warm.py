@@ -123,9 +123,7 @@ async def test_without_a_zygote_batches_start_as_processes_of_their_own_and_it_i
         await works(warm)
         await works(warm)
     ours = [record.message for record in caplog.records if record.name.startswith("vulnzero.")]
-    assert ours == [
-        "no warm Ansible, batches start slower: it did not become ready"
-    ]
+    assert ours == ["no warm Ansible, batches start slower: it did not become ready"]
     assert warm.pid is None
 
 

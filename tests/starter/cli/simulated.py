@@ -17,7 +17,7 @@ from workers.registry import build
 from workers.settings import Settings
 from workflows import ports
 from workflows.contracts.inventory import AssetSpec, PatchSpec
-from workflows.contracts.names import HostState, Queue
+from workflows.contracts.names import HostState, Kind, Queue
 from workflows.contracts.steps import ApplyBatch, CheckResult, Counts, DeploymentRef, ProbeWave, WaveCounts
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0w"
@@ -37,11 +37,14 @@ def assets(number: int, platform: str = "debian") -> list[AssetSpec]:
 
 
 class Hosts:
-    """`fails`: names whose patch fails. `gate`: a host ends only while it is set."""
+    """`fails`: names whose patch fails; `stuck`: that cannot be put back. `gate`: a host ends only while it is set."""
 
-    def __init__(self, database: Database, fails: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, database: Database, fails: frozenset[str] = frozenset(), stuck: frozenset[str] = frozenset()
+    ) -> None:
         self._database = database
         self._fails = fails
+        self._stuck = stuck
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -54,23 +57,21 @@ class Hosts:
         info = activity.info()
         async with self._database.transaction() as session:
             taken = await Batches(session).take(ask.deployment_id, info.activity_id, info.attempt, "here", b"t")
-            hosts = await Claims(session, ask.deployment_id, taken.id, info.attempt).remaining(ask.offset, ask.limit)
+            claims = Claims(session, ask.deployment_id, taken.id, info.attempt, ask.kind)
+            hosts = await claims.remaining(ask.offset, ask.limit, ask.broken_only)
         for host in hosts:
             async with self._database.transaction() as session:
-                claim = await Claims(session, ask.deployment_id, taken.id, info.attempt).claim(host.asset.id)
+                claims = Claims(session, ask.deployment_id, taken.id, info.attempt, ask.kind)
+                claim = await claims.claim(host.asset.id)
             if claim.fence is None:
                 continue
             while not self.gate.is_set():
                 activity.heartbeat()
                 await asyncio.wait([asyncio.create_task(self.gate.wait())], timeout=1)
-            bad = host.asset.name in self._fails
-            state, said = (
-                (HostState.FAILED, "/health answers 500") if bad else (HostState.SUCCEEDED, "acme is at 1.0.1")
-            )
+            state, said, before, after = self._outcome(host.asset.name, ask.kind)
             async with self._database.transaction() as session:
-                after = {"version": "1.0.0" if bad else "1.0.1"}
-                await Claims(session, ask.deployment_id, taken.id, info.attempt).settle(
-                    claim.fence, state, said, {"version": "1.0.0"}, after
+                await Claims(session, ask.deployment_id, taken.id, info.attempt, ask.kind).settle(
+                    claim.fence, state, said, {"version": before}, {"version": after}
                 )
         async with self._database.transaction() as session:
             await Batches(session).end(taken.id, info.attempt)
@@ -81,6 +82,16 @@ class Hosts:
     async def probe(self, ask: ProbeWave) -> WaveCounts:
         counts = await self._counts(ask.deployment_id)
         return WaveCounts(asked=counts, deployment=counts)
+
+    def _outcome(self, name: str, kind: Kind) -> tuple[HostState, str, str, str]:
+        """State, sentence, and the versions before and after."""
+        if kind is Kind.ROLLBACK and name in self._stuck:
+            return HostState.ROLLBACK_FAILED, "acme 1.0.0 is gone from its repository", "1.0.1", "1.0.1"
+        if kind is Kind.ROLLBACK:
+            return HostState.ROLLED_BACK, "acme is at 1.0.0 again", "1.0.1", "1.0.0"
+        if name in self._fails:
+            return HostState.FAILED, "/health answers 500", "1.0.0", "1.0.0"
+        return HostState.SUCCEEDED, "acme is at 1.0.1", "1.0.0", "1.0.1"
 
     async def _counts(self, deployment_id: int) -> Counts:
         async with self._database.transaction() as session:

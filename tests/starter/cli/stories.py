@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from activities.database.views import DeploymentView, HostLine, LogLine, WaveLine
 from starter.follow import Snapshot
@@ -49,26 +50,28 @@ def snapshot(
     waits_for: Waiting | None = None,
     trouble: str = "",
     finished: bool = False,
+    strategy: str = "RollingDeployment",
+    params: dict[str, Any] = {},  # noqa: B006 - read only
+    on_failure: OnFailure = OnFailure.STOP,
 ) -> Snapshot:
     counts = Counter(one.state for one in hosts)
     by_wave: dict[int, Counter[HostState]] = {}
     for one in hosts:
         by_wave.setdefault(one.wave, Counter())[one.state] += 1
     view = DeploymentView(
-        id=12, workflow_id="deployment-12", patch="acme-healthd-1.0.1", strategy="RollingDeployment", state=state,
+        id=12, workflow_id="deployment-12", patch="acme-healthd-1.0.1", strategy=strategy, state=state,
         message=message, hosts_total=len(hosts), hosts_done=counts[HostState.SUCCEEDED],
         counts=Counts(by_state=dict(counts)), requested_by="ada", created_at=NOW - timedelta(seconds=140),
         started_at=NOW - timedelta(seconds=125), finished_at=NOW if finished else None, severity="critical",
-        cves=("CVE-2024-12345",), selection="env=prod,tier!=db", strategy_params={}, plan_hash="c0ffee" * 10,
-        thresholds=LIMITS, wait_seconds=60.0, notes=(), last_offset=9, as_of=NOW,
+        cves=("CVE-2024-12345",), selection="env=prod,tier!=db", strategy_params=params, plan_hash="c0ffee" * 10,
+        thresholds=LIMITS.model_copy(update={"on_failure": on_failure}), wait_seconds=60.0, notes=(), last_offset=9,
+        as_of=NOW,
         waves=tuple(
             WaveLine(number=wave, hosts=sum(states.values()), counts=Counts(by_state=dict(states)))
             for wave, states in sorted(by_wave.items())
         ),
     )  # fmt: skip
-    status = Status(
-        deployment_id=12, strategy="RollingDeployment", state=state, message=message, step="", waits_for=waits_for
-    )
+    status = Status(deployment_id=12, strategy=strategy, state=state, message=message, step="", waits_for=waits_for)
     return Snapshot(view, hosts, events, status, trouble)
 
 

@@ -123,7 +123,7 @@ async def test_a_deployment_that_does_not_succeed_is_exit_1_and_names_the_hosts(
     assert json.loads(out)["state"] == "FAILED"
     code, out, _ = await asyncio.to_thread(vulnzero, "watch", "1")
     assert code == 1
-    assert re.search(r"web1 +1  FAILED  /health answers 500", out)
+    assert re.search(r"web1 +1  ROLLED_BACK  /health answers 500; put back: acme is at 1.0.0 again", out)
 
 
 def test_30_lists_in_a_row_end_with_0_and_help_is_quick(database_url: str) -> None:

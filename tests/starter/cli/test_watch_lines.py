@@ -2,8 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
+
+from starter.cli.options import Session
+from starter.cli.output import Output
+from starter.cli.watch import tell_result
 from starter.cli.watch_lines import Lines
-from tests.starter.cli.stories import NOW, events, fleet, snapshot
+from tests.starter.cli.stories import NOW, events, fleet, host, snapshot
+from workflows.contracts.names import DeploymentState, HostState
 from workflows.contracts.status import Waiting
 
 
@@ -52,3 +58,15 @@ def test_trouble_is_told_once_and_again_when_it_changes() -> None:
     assert not list(lines.of(down))
     assert not list(lines.of(snapshot(fleet(1, 2, 1))))
     assert len(list(lines.of(down))) == 1
+
+
+def test_the_result_names_every_broken_host_and_cuts_the_list_of_those_put_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hosts = [host(number, 1, HostState.ROLLED_BACK, "at 1.0.0 again") for number in range(30)]
+    hosts += [host(number, 2, HostState.ROLLBACK_FAILED, "no") for number in range(30, 60)]
+    tell_result(Session(Output("text", False)), snapshot(hosts, DeploymentState.ROLLBACK_FAILED, finished=True))
+    out = capsys.readouterr().out
+    assert out.count(" ROLLBACK_FAILED  no") == 30
+    assert out.count(" ROLLED_BACK ") == 20
+    assert out.endswith("and 10 more that were put back: vulnzero show 12\n")

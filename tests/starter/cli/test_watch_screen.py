@@ -8,7 +8,7 @@ from rich.console import Console
 from starter.cli.watch_screen import Screen
 from starter.follow import Snapshot
 from tests.starter.cli.stories import NOW, events, fleet, host, snapshot
-from workflows.contracts.names import DeploymentState, HostState
+from workflows.contracts.names import DeploymentState, HostState, OnFailure
 from workflows.contracts.status import Waiting
 
 
@@ -72,7 +72,7 @@ def test_what_it_waits_for_is_said_once() -> None:
     said = "the wait after wave 1, until 12:00:47 UTC"
     lines = draw(snapshot(fleet(2, 2, 2), DeploymentState.WAITING, said, waits_for=wait))
     assert sum("the wait after wave 1" in line for line in lines) == 1
-    assert lines[2] == "strategy RollingDeployment, asked for by ada"
+    assert lines[2] == "rolling, 1 min between waves, on failure stop; by ada"
 
 
 def test_a_pause_does_not_repeat_an_end_that_no_longer_holds() -> None:
@@ -98,3 +98,43 @@ def test_a_message_from_a_host_cannot_steer_the_terminal_or_the_markup() -> None
     (line,) = [line for line in draw(snapshot([evil]), 120, 24) if line.startswith("web001")]
     assert "\x1b" not in line
     assert "[bold red]gone[/]" in line
+
+
+def rolling_back() -> Snapshot:
+    """Stage 2 of a canary is being put back, and stage 3 was never begun."""
+    hosts = [host(number, 1, HostState.SUCCEEDED) for number in range(1, 5)]
+    hosts += [host(number, 2, HostState.ROLLED_BACK, "acme-healthd is at 1.0.0 again") for number in range(5, 10)]
+    hosts += [host(10, 2, HostState.ROLLBACK_FAILED, "1.0.0 is gone from its repository")]
+    hosts += [host(11, 2, HostState.SUPERSEDED, "runs 1.0.2, which this deployment did not put there")]
+    hosts += [host(number, 2, HostState.RUNNING) for number in range(12, 15)]
+    hosts += [host(number, 3, HostState.PENDING) for number in range(15, 41)]
+    return snapshot(
+        hosts, DeploymentState.ROLLING_BACK, "putting every changed host of wave 2 of 3 back",
+        strategy="CanaryDeployment", params={"stages": [0.1, "ring in (0,1)", 1.0]}, on_failure=OnFailure.ROLLBACK,
+    )  # fmt: skip
+
+
+def test_a_rollback_shows_what_was_put_back_apart_from_what_is_done() -> None:
+    lines = draw(rolling_back(), width=100)
+    text = "\n".join(lines)
+    assert lines[0].endswith("ROLLING_BACK 2 min 5 s")
+    assert lines[2] == "canary 10%, ring in (0,1), 100%, watched 15 min, on failure rollback; by ada"
+    assert "4 of 40 done  3 running  1 rollback failed  5 rolled back" in text
+    assert "> wave 2" in text
+    first = next(index for index, line in enumerate(lines) if line.startswith("HOST"))
+    assert lines[first + 1].split()[2] == "ROLLBACK_FAILED"
+    columns = {line.index(line.split()[2]) for line in lines[first : first + 5]}
+    assert len(columns) == 1
+
+
+def test_a_gate_tells_how_to_go_on_and_no_time() -> None:
+    gate = Waiting(wait_id="gate-stage-1", what="a promote after stage 1 of 3", until=None, remaining_seconds=0)
+    said = "waits for a promote after stage 1 of 3"
+    lines = draw(
+        snapshot(
+            fleet(3, 2, 2), DeploymentState.GATED, said, waits_for=gate, strategy="CanaryDeployment",
+            params={"auto_promote": False},
+        )
+    )  # fmt: skip
+    assert lines[1] == "waits: a promote after stage 1 of 3: vulnzero promote 12"
+    assert lines[2].startswith("canary 10%, 50%, 100%, watched 15 min, promoted by hand, on failure stop; by ada")

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.contracts import Rolling
+from workflows.contracts import AllAtOnce, Canary, Rolling
 from workflows.contracts.errors import InvalidRequest
 from workflows.contracts.inventory import Package, Patch
+from workflows.contracts.names import OnFailure
 from workflows.contracts.plans import PlanHost
 from workflows.contracts.strategies import Size
-from workflows.decisions.planning import plan_hash, plan_rolling, spread, waves
+from workflows.decisions.planning import plan_canary, plan_hash, plan_rolling, spread, waves
 
 PATCH = Patch(id=1, name="acme-1.0.1", platforms={"debian": Package(package="acme", version="1.0.1")})
 zones = st.sampled_from(["a", "b", "c"])
@@ -72,9 +73,58 @@ def test_rule_6_the_unreachable_budget_is_at_least_two() -> None:
     assert plan_rolling(PATCH, hosts(5), Rolling()).thresholds.max_unreachable == 2
 
 
-def test_an_on_failure_that_is_not_available_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="only 'stop'"):
-        Rolling.read({"on_failure": "rollback"})
+def test_rule_9_each_strategy_has_its_own_answer_to_a_spent_budget() -> None:
+    assert Rolling().after_failure is OnFailure.ROLLBACK_FAILED
+    assert AllAtOnce().after_failure is OnFailure.ROLLBACK_FAILED
+    assert Canary().after_failure is OnFailure.ROLLBACK
+    assert Canary(rollback_on_failure=False).after_failure is OnFailure.PAUSE
+    assert Rolling(on_failure=OnFailure.STOP).after_failure is OnFailure.STOP
+
+
+def test_rule_9_two_answers_that_are_at_odds_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="give one of the two"):
+        Canary.read({"rollback_on_failure": True, "on_failure": "stop"})
+    assert Canary.read({"rollback_on_failure": False, "on_failure": "pause"}).after_failure is OnFailure.PAUSE
+
+
+def canary(number: int, stages: list[object]) -> list[int]:
+    return [wave.hosts for wave in plan_canary(PATCH, hosts(number), Canary.read({"stages": stages})).waves]
+
+
+def test_rule_2_stages_are_cumulative_and_1_is_all() -> None:
+    assert canary(10, [0.1, 0.5, 1.0]) == [1, 4, 5]
+    assert canary(10, [0.1, 0.5, 1]) == [1, 4, 5]
+    assert canary(100, ["3 hosts", "10%", "50 hosts", 1]) == [3, 7, 40, 50]
+
+
+def test_rule_2_a_stage_that_adds_no_host_is_dropped() -> None:
+    assert canary(3, [0.1, 0.2, 1]) == [1, 2]
+
+
+def test_rule_2_a_last_stage_below_all_says_how_many_hosts_stay_out() -> None:
+    plan = plan_canary(PATCH, hosts(10), Canary.read({"stages": [0.1, 0.5]}))
+    assert (len(plan.hosts), plan.notes) == (5, ("5 of 10 hosts stay out: no stage reaches them",))
+
+
+def test_a_stage_can_be_a_selector() -> None:
+    fleet = [*hosts(3, ring="1"), PlanHost(asset_id=9, name="canary", platform="debian", labels={"ring": "0"})]
+    plan = plan_canary(PATCH, fleet, Canary.read({"stages": ["ring=0", 1]}))
+    assert plan.hosts[0] == 9
+    assert [wave.hosts for wave in plan.waves] == [1, 3]
+
+
+def test_rule_4_a_first_stage_that_is_large_enough_has_a_host_of_each_platform() -> None:
+    fleet = [
+        PlanHost(asset_id=i, name=f"h{i:02}", platform="rhel" if i == 19 else "debian", labels={}) for i in range(20)
+    ]
+    plan = plan_canary(PATCH, fleet, Canary.read({"stages": [0.1, 1]}))
+    assert 19 in plan.hosts[:2]
+
+
+@pytest.mark.parametrize("stages", [[], "0.1", [0], [1.5], ["ring="], [True], [{"size": 1}]])
+def test_stages_that_cannot_be_read_are_refused_by_name(stages: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"stages|selector"):
+        plan_canary(PATCH, hosts(3), Canary.read({"stages": stages}))
 
 
 @given(fleets)

@@ -9,7 +9,7 @@ description:
   - Records what the host was before the first change and how the run ended; an ended run is answered from its record.
 options:
   package: {type: str, required: true, description: "Name of the package."}
-  version: {type: str, required: true, description: "Exact version that the host shall end at."}
+  version: {type: str, description: "Exact version that the host shall end at; a rollback takes the recorded one."}
   service: {type: str, description: "systemd unit that has to run the new version."}
   probe: {type: dict, description: "type http, port, path, timeout (seconds), status."}
   deployment: {type: int, required: true, description: "Deployment that asks."}
@@ -49,7 +49,7 @@ class Patch:
 
     def __init__(self, module, state):
         self.module, self.state, p = module, state, module.params
-        self.package, self.version = p["package"], p["version"]
+        self.package, self.version = p["package"], p["version"] or (state.before() or {}).get("version")
         self.packages = Apt(module, state.lock_fd)
         self.service = Service(module, p["service"]) if p["service"] else None
         self.probe = HttpProbe(p["probe"]) if p["probe"] else None
@@ -124,6 +124,9 @@ class Patch:
         rollback = self.module.params["kind"] == "rollback"
         if rollback and earlier is None:
             return self.skipped("this deployment changed nothing on this host")
+        if rollback and not self.version:
+            text = f"{self.package} was not installed before: there is no version to go back to"
+            return self.ended("FAILED", text, earlier, self.evidence(), changed=False, resumed=False)
         if rollback:
             left, now = self.state.left_by_patch(), self.packages.ask(self.package)["version"]
             if left and now not in (left, self.version):
@@ -208,7 +211,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "package": {"type": "str", "required": True},
-            "version": {"type": "str", "required": True},
+            "version": {"type": "str"},
             "service": {"type": "str"},
             "probe": {"type": "dict"},
             "deployment": {"type": "int", "required": True},
@@ -219,6 +222,7 @@ def main():
             "lock_wait": {"type": "int", "default": 60},
             "state_dir": {"type": "path", "default": "/var/lib/vulnzero"},
         },
+        required_if=[("kind", "patch", ["version"])],
         supports_check_mode=True,
     )
     if not Apt.present(module):
