@@ -8,7 +8,7 @@ from temporalio.client import WorkflowHandle
 
 from tests.support.waiting import until
 from tests.support.world import World
-from workflows.contracts import Rolling
+from workflows.contracts import AllAtOnce, Canary, Rolling
 from workflows.contracts.steps import Admission
 
 HISTORIES = Path(__file__).with_name("histories")
@@ -49,6 +49,11 @@ async def _cancelled(handle: WorkflowHandle[Any, Any]) -> None:
     await handle.cancel()
 
 
+async def _rolled_back(handle: WorkflowHandle[Any, Any]) -> None:
+    await _waits(handle)
+    await handle.execute_update("rollback", {"by": "ada"})
+
+
 SCENARIOS: dict[str, tuple[Callable[[], World], Act]] = {
     "rolling-done": (lambda: World(hosts=4, params=QUICK), _nothing),
     "rolling-queued": (lambda: World(hosts=2, params=QUICK, admissions=[BUSY]), _nothing),
@@ -57,5 +62,14 @@ SCENARIOS: dict[str, tuple[Callable[[], World], Act]] = {
     "rolling-promoted": (lambda: World(hosts=4, params=SLOW), _promoted),
     "rolling-paused": (lambda: World(hosts=4, params=SLOW), _paused),
     "rolling-cancelled": (lambda: World(hosts=4, params=SLOW), _cancelled),
+    "rolling-put-back": (lambda: World(hosts=4, params=QUICK, fails=frozenset({1})), _nothing),
+    "rolling-rolled-back": (lambda: World(hosts=4, params=SLOW), _rolled_back),
+    "canary-done": (lambda: World(hosts=4, params=Canary(monitoring_duration=0)), _nothing),
+    "canary-promoted": (lambda: World(hosts=4, params=Canary(stages=["1 host", 1])), _promoted),
+    "canary-rolled-back": (
+        lambda: World(hosts=4, params=Canary(monitoring_duration=0), fails=frozenset({0})),
+        _nothing,
+    ),
+    "all-at-once-done": (lambda: World(hosts=4, params=AllAtOnce()), _nothing),
     "rolling-many-batches": (lambda: World(hosts=900, params=QUICK), _nothing),
 }
