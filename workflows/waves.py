@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.names import DeploymentState, HostState, Kind
     from workflows.contracts.plans import Wave
     from workflows.contracts.steps import BATCH_LIMIT, ApplyBatch, Counts, ProbeWave, WaveCounts
-    from workflows.decisions.claims import spent_budget
+    from workflows.decisions.claims import BROKEN, CHANGED, spent_budget
     from workflows.decisions.steps import GateStep, PatchWave, Step, WaitStep
     from workflows.situation import Situation, Wait
 
@@ -76,10 +76,15 @@ class Waves:
         begun = [wave for wave in self._plan.waves if wave.number in self._now.wave_states]
         which = "the broken hosts" if broken_only else "every changed host"
         for wave in reversed(begun):
-            await workflow.wait_condition(lambda: not self._now.paused)
             of = f"wave {wave.number} of {len(self._plan.waves)}"
-            await self._enter(DeploymentState.ROLLING_BACK, f"putting {which} of {of} back")
-            await self._apply(wave, of, Kind.ROLLBACK, broken_only)
+            while True:
+                await workflow.wait_condition(lambda: not self._now.paused)
+                pauses = self._now.pauses
+                await self._enter(DeploymentState.ROLLING_BACK, f"putting {which} of {of} back")
+                done = await self._apply(wave, of, Kind.ROLLBACK, broken_only)
+                # As in a wave that is patched: a pause sends hosts away, which must still go back after it.
+                if pauses == self._now.pauses or not done.of(*(BROKEN if broken_only else CHANGED)):
+                    break
             self._now.wave_states[wave.number] = "rolled back"
             self._show()
 

@@ -122,7 +122,7 @@ class World:
     @activity.defn(name=ports.APPLY_BATCH.name)
     async def apply_batch(self, ask: ApplyBatch) -> WaveCounts:
         if ask.kind is Kind.ROLLBACK:
-            return self._rolled_back(ask)
+            return await self._rolled_back(ask)
         for position in range(ask.offset, ask.offset + ask.limit):
             if self.refusals.get(position, 0) > 0:
                 self.refusals[position] -= 1
@@ -135,10 +135,16 @@ class World:
                 self.states[position] = HostState.FAILED if position in self.fails else HostState.SUCCEEDED
         return WaveCounts(asked=self.counts(ask.offset, ask.limit), deployment=self.counts())
 
-    def _rolled_back(self, ask: ApplyBatch) -> WaveCounts:
+    async def _rolled_back(self, ask: ApplyBatch) -> WaveCounts:
         for position in range(ask.offset, ask.offset + ask.limit):
             state = self.states.get(position, HostState.PENDING)
-            if state in (BROKEN if ask.broken_only else CHANGED):
+            asks = state in (BROKEN if ask.broken_only else CHANGED)
+            gate = may_start(
+                self.control, self.counts(), self.plan.thresholds, self.hosts, Host(state=state), Kind.ROLLBACK
+            )
+            if asks and gate.answer is Answer.START:
+                if self.on_host and asyncio.iscoroutine(waiting := self.on_host(position)):
+                    await waiting
                 self.rolled_back.append(position)
                 stuck = position in self.stuck
                 self.states[position] = HostState.ROLLBACK_FAILED if stuck else HostState.ROLLED_BACK

@@ -160,6 +160,30 @@ async def test_rule_19_a_rollback_can_be_asked_for_at_any_time(serve: Serve, dri
     assert done.counts.by_state == {HostState.ROLLED_BACK: 2, HostState.PENDING: 4}
 
 
+async def test_rule_11_a_pause_in_mid_rollback_holds_hosts_and_loses_none(serve: Serve, drive: Drive) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    world = World(hosts=4, params=Rolling(batch_size="3 hosts", wait_seconds=1e6))
+    async with serve(world):
+        handle = await drive.start(REQUEST)
+        await reaches(handle, S.WAITING)
+
+        def on_host(position: int) -> Any:
+            if position == 1:
+                reached.set()
+                return go_on.wait()
+            return None
+
+        world.on_host = on_host
+        await handle.execute_update("rollback", {"by": "ada"})
+        await asyncio.wait_for(reached.wait(), 10)
+        await handle.execute_update("pause", {"by": "ada"})
+        go_on.set()
+        await until(lambda: world.rolled_back == [0, 1], "the host in hand finishes")
+        await handle.execute_update("resume")
+        assert (await result(handle)).state is S.ROLLED_BACK
+    assert world.rolled_back == [0, 1, 2]
+
+
 async def test_a_host_that_cannot_go_back_is_not_hidden(serve: Serve, drive: Drive) -> None:
     world = World(hosts=4, params=Canary(monitoring_duration=0), fails=frozenset({1}), stuck=frozenset({1}))
     async with serve(world):
