@@ -122,6 +122,8 @@ async def test_a_database_that_dies_and_comes_back_costs_no_line_and_doubles_non
                     await asyncio.to_thread(server.start)
                     await tell(database, deployment, f"after death {death}")
                     await reader.has(f"after death {death}")
+                    # It is told behind the first lines: a death before that would be the same trouble, not a new one.
+                    await until(lambda at=death: len(reader.troubles) == 2 * at + 2, "the end is told")  # type: ignore[misc]
                 await close(database, deployment)
                 await asyncio.wait_for(reader.task, 20)
                 assert reader.offsets == list(range(1, len(reader.offsets) + 1))
