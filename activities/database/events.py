@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.database.listening import CHANNEL as CHANNEL
 from activities.database.spoken import storable
 from activities.database.tables import AssetRow, DeploymentRow, EventRow
 from workflows.contracts.model import Contract
-
-CHANNEL = "vulnzero_events"
 
 
 class NewEvent(Contract):

@@ -11,7 +11,6 @@ from psycopg.rows import dict_row
 
 from workflows.contracts.errors import InvalidRequest, LedgerUnavailable, VulnzeroError
 
-# As activities.database.events tells it; that module brings SQLAlchemy along, so a test holds the two together.
 CHANNEL = "vulnzero_events"
 _CONNECT_SECONDS = 5
 _PREFIXES = ("postgresql+psycopg://", "postgresql://", "postgres://")
@@ -27,7 +26,7 @@ class Reader:
 
     def __init__(self, url: str) -> None:
         """Raises LedgerUnavailable where `url` is none of PostgreSQL's."""
-        self._url = _plain(url)
+        self._url = plain_url(url)
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
 
@@ -63,7 +62,7 @@ class Listener:
     """Hears of new events of one deployment. It may miss the server for any time; the next call finds it again."""
 
     def __init__(self, url: str, deployment_id: int) -> None:
-        self._url = _plain(url)
+        self._url = plain_url(url)
         self._deployment = str(deployment_id)
         self._connection: Connection | None = None
 
@@ -111,11 +110,13 @@ def fault(error: psycopg.Error) -> VulnzeroError:
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return LedgerUnavailable("the database has no VulnZero tables, or older ones", "run: vulnzero db migrate")
     if isinstance(error, psycopg.DataError):
+        # The same value is refused each time, and Temporal would try it for ever.
         return InvalidRequest("", f"the database cannot store or find it: {words}")
     return LedgerUnavailable(f"the database does not answer: {words}", "is PostgreSQL running, and DATABASE_URL right?")
 
 
-def _plain(url: str) -> str:
+def plain_url(url: str) -> str:
+    """Any spelling of a PostgreSQL URL, as the driver wants it. Raises LedgerUnavailable for any other."""
     for prefix in _PREFIXES:
         if url.startswith(prefix):
             return "postgresql://" + url.removeprefix(prefix)

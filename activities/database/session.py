@@ -3,24 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from workflows.contracts.errors import InvalidRequest, LedgerUnavailable
+from activities.database.listening import fault, plain_url
+from workflows.contracts.errors import LedgerUnavailable
 
-_NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703")
 Session = AsyncSession  # what repositories are given; others need not know whose it is
 
 
 def async_url(url: str) -> str:
-    """Any spelling of a PostgreSQL URL, as SQLAlchemy wants it for psycopg 3."""
-    for prefix in ("postgresql+psycopg://", "postgresql://", "postgres://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    raise LedgerUnavailable(
-        f"DATABASE_URL {url.split('@')[-1]!r} is no PostgreSQL URL", "write postgresql://user:password@host:port/name"
-    )
+    """Any spelling of a PostgreSQL URL, as SQLAlchemy wants it for psycopg 3. Raises LedgerUnavailable."""
+    return plain_url(url).replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 class Database:
@@ -43,20 +39,11 @@ class Database:
         try:
             async with self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError) as error:
-            raise LedgerUnavailable(_first_line(error), "is PostgreSQL running, and DATABASE_URL right?") from error
         except PoolTimeout as error:
             raise LedgerUnavailable("no connection to the database became free in time") from error
-        except DataError as error:
-            # The same value is refused each time, and Temporal would try it for ever.
-            raise InvalidRequest("", f"the database cannot store or find it: {_words(error)}") from error
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) in _NO_SUCH_TABLE_OR_COLUMN:
-                raise LedgerUnavailable(
-                    "the database has no VulnZero tables, or older ones", "run: vulnzero db migrate"
-                ) from error
-            if error.connection_invalidated:
-                raise LedgerUnavailable(_first_line(error)) from error
+            if isinstance(error.orig, psycopg.Error) and _is_told(error, error.orig):
+                raise fault(error.orig) from error
             raise
 
     async def close(self) -> None:
@@ -69,10 +56,7 @@ class Database:
         await self.close()
 
 
-def _first_line(error: DBAPIError) -> str:
-    return f"the database does not answer: {_words(error)}"
-
-
-def _words(error: DBAPIError) -> str:
-    text = str(error.orig).strip() or type(error.orig).__name__
-    return text.splitlines()[0]
+def _is_told(error: DBAPIError, cause: psycopg.Error) -> bool:
+    """Faults that `fault` has words for; any other, e.g. a broken constraint, is a fault of ours."""
+    known = isinstance(error, OperationalError | InterfaceError | DataError) or error.connection_invalidated
+    return known or isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
